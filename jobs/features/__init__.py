@@ -1,0 +1,1 @@
+"""Silver to feature tables as of a date."""

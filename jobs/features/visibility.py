@@ -1,0 +1,49 @@
+"""What could be known when: rows with the time from which, and until which, they were visible as belonging to a customer."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.lakehouse.run import end_of_day
+
+
+def with_customer(rows: DataFrame, customer_ids: DataFrame, kind: str, column: str) -> DataFrame:
+    """The rows of known customers, one per time in which they belonged to one: `customer_id`, `visible_from`, `visible_to`.
+
+    A row is visible from the moment when it had happened, had arrived and was linked, until it was superseded or the
+    link ended; each row has at most one customer at a time.
+
+    Args:
+        rows: with `happened_at`, `arrived_at`, and `superseded_at` where rows have revisions.
+        customer_ids: the history of `silver.customer_ids`.
+        kind: kind of the identifier that the rows carry.
+        column: the rows' column that holds it.
+    """
+    owners = customer_ids.where(F.col("identifier_kind") == kind).select(
+        F.col("identifier_value").alias(column), "customer_id", "valid_from", "valid_to"
+    )
+    superseded_at = F.col("superseded_at") if "superseded_at" in rows.columns else F.lit(None).cast("timestamp")
+    spans = rows.join(owners, on=column, how="inner").withColumns(
+        {
+            "visible_from": F.greatest("happened_at", "arrived_at", "valid_from"),
+            "visible_to": F.least("valid_to", superseded_at),
+        }
+    )
+    return spans.where("visible_to is null or visible_from < visible_to").drop("valid_from", "valid_to")
+
+
+def as_of_dates(spark: SparkSession, dates: list[dt.date], time_zone: str) -> DataFrame:
+    """One row per as-of date with the instant at which that day ends."""
+    rows = [(day, end_of_day(day, time_zone)) for day in dates]
+    return F.broadcast(spark.createDataFrame(rows, "as_of_date date, as_of timestamp"))
+
+
+def as_known(spans: DataFrame, dates: DataFrame) -> DataFrame:
+    """One row per as-of date and row that was visible at its instant."""
+    is_visible = (F.col("visible_from") < F.col("as_of")) & (
+        F.col("visible_to").isNull() | (F.col("visible_to") >= F.col("as_of"))
+    )
+    return spans.join(dates, on=is_visible, how="inner").drop("visible_from", "visible_to")

@@ -1,0 +1,36 @@
+"""Clean the order and receipt lines of every feed into silver order lines, one row per revision of a line, amounts exact."""
+
+import sys
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.ingest.mapping import mapped_rows
+from jobs.ingest.revisions import as_revisions
+from jobs.lakehouse.job import Job
+from jobs.lakehouse.quality import with_reject_reasons
+from jobs.lakehouse.run import Run
+
+JOB = Job(reads=("bronze.*",), writes=("silver.order_lines",))
+TABLE = "silver.order_lines"
+
+
+def with_line_facts(lines: DataFrame, time_zone: str) -> DataFrame:
+    """The lines with their amount, their business day and whether goods came back."""
+    return lines.withColumns(
+        {
+            "line_amount": F.try_multiply("quantity", "unit_price_amount").try_cast("decimal(18,4)"),
+            "ordered_date": F.to_date(F.from_utc_timestamp("ordered_at", time_zone)),
+            "is_return": F.col("quantity") < 0,
+        }
+    )
+
+
+def build(run: Run) -> None:
+    lines, rows_in = mapped_rows(run, TABLE)
+    judged = with_reject_reasons(with_line_facts(lines, run.time_zone), run.contract(TABLE))
+    run.publish(TABLE, as_revisions(judged, ("order_line_id",)), rows_in=rows_in)
+
+
+if __name__ == "__main__":
+    sys.exit(JOB.main(__doc__, build))

@@ -1,0 +1,84 @@
+"""Deliveries: which files of a feed are new, and which can't be taken."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pyspark.sql import SparkSession
+
+from jobs.lakehouse.errors import DataError
+from jobs.lakehouse.files import FileEntry, UnreadableFileError, content_digest, first_line
+from jobs.lakehouse.sources import Source
+
+
+@dataclass(frozen=True)
+class KnownDelivery:
+    """A delivery that the lake has seen: enough to tell whether its file is still the same."""
+
+    file: str
+    size: int
+    changed_at_ms: int
+    content_hash: str | None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A file not seen before: its header where it has one, or the reason why it is not taken."""
+
+    delivery_id: str
+    source: str
+    entry: FileEntry
+    content_hash: str | None
+    header: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+def new_deliveries(
+    spark: SparkSession, source: Source, entries: list[FileEntry], known: Mapping[str, KnownDelivery]
+) -> list[Delivery]:
+    """The files of a feed that were not taken in before; a known one is read again only if its size or time changed.
+
+    Raises:
+        DataError: a file that was taken in has other content now.
+    """
+    found = []
+    for entry in entries:
+        seen = known.get(entry.name)
+        if seen is not None and (seen.size, seen.changed_at_ms) == (entry.size, entry.changed_at_ms):
+            continue
+        delivery = _examined(spark, source, entry)
+        if seen is None or seen.content_hash is None:
+            found.append(delivery)
+        elif seen.content_hash != delivery.content_hash:
+            raise DataError(
+                f"{entry.path}: its content changed since it was taken in (then sha256 {seen.content_hash[:12]}…, "
+                f"now {(delivery.content_hash or 'unreadable')[:12]}…); deliver corrections under a new name, "
+                "and put the old file back"
+            )
+    return found
+
+
+def _examined(spark: SparkSession, source: Source, entry: FileEntry) -> Delivery:
+    try:
+        digest = content_digest(spark, entry.path)
+    except UnreadableFileError as error:
+        return Delivery(
+            _delivery_id(entry.name, "unreadable"), source.source, entry, None, reason=f"unreadable: {error}"
+        )
+    delivery_id = _delivery_id(entry.name, digest)
+    if source.format == "json" or entry.size == 0:
+        return Delivery(delivery_id, source.source, entry, digest)
+    header = tuple(next(csv.reader([first_line(spark, entry.path)]), ()))
+    required = [field.name for field in source.fields if not field.is_optional]
+    missing = [name for name in required if name not in header]
+    doubled = sorted({name for name in header if header.count(name) > 1})
+    reasons = [f"columns missing: {', '.join(missing)}"] * bool(missing and header)
+    reasons += [f"columns twice: {', '.join(doubled)}"] * bool(doubled)
+    return Delivery(delivery_id, source.source, entry, digest, header, "; ".join(reasons) or None)
+
+
+def _delivery_id(name: str, digest: str) -> str:
+    return hashlib.sha256(f"{name}\0{digest}".encode()).hexdigest()[:16]

@@ -1,0 +1,135 @@
+"""Load new files of every feed into bronze: each field as it came, personal ones as keyed tokens, their values sealed in the vault."""
+
+import datetime as dt
+import sys
+from functools import reduce
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.ingest.deliveries import Delivery, KnownDelivery, new_deliveries
+from jobs.ingest.records import payloads, personal_values, read_records, with_arrival, with_record_id, with_tokens
+from jobs.lakehouse.errors import DataError, QualityGateError
+from jobs.lakehouse.files import list_files
+from jobs.lakehouse.job import Job
+from jobs.lakehouse.personal import sealed
+from jobs.lakehouse.run import Run
+from jobs.lakehouse.settings import IngestSettings, PrivacySettings
+from jobs.lakehouse.sources import Source
+from jobs.lakehouse.tables import Write, read_table, table_version
+
+JOB = Job(
+    reads=("files.*",),
+    writes=("bronze.*", "vault.personal_values", "vault.payloads", "ops.deliveries"),
+    settings=(IngestSettings, PrivacySettings),
+)
+DELIVERIES = "ops.deliveries"
+
+
+def as_bronze(records: DataFrame, source: Source) -> DataFrame:
+    """The records as bronze keeps them; what did not parse has no fields, its line lies in the vault."""
+    is_unparseable = F.col("_raw_line").isNotNull()
+    technical = ["_record_id", "_arrived_at", "_delivery_id"]
+    fields = [name for name in source.bronze_contract.column_names if name not in (*technical, "_is_unparseable")]
+    kept = [F.when(~is_unparseable, F.col(name)).alias(name) for name in fields]
+    return records.select(*kept, *technical, is_unparseable.alias("_is_unparseable"))
+
+
+def build(run: Run) -> None:
+    now = dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
+    found = {name: _new_deliveries(run, source) for name, source in run.sources.items()}
+    taken = [delivery for deliveries in found.values() for delivery in deliveries]
+    _refuse_if_too_many_are_bad(taken, run.part(IngestSettings))
+    sealed_values, sealed_lines = [], []
+    for name, deliveries in found.items():
+        source = run.sources[name]
+        good = [delivery for delivery in deliveries if delivery.reason is None]
+        if not good:
+            continue
+        keys = run.keys()
+        plain = with_arrival(with_record_id(read_records(run.spark, source, good), source), source, now)
+        records = with_tokens(plain, source, keys, run.settings.calendar.phone_region)
+        slice_name = ",".join(sorted(delivery.delivery_id for delivery in good))
+        fresh = _without_committed(run, source, as_bronze(records, source))
+        run.publish(source.bronze_table, fresh, run.once(source.bronze_table, slice_name))
+        values = personal_values(records, source, keys.key_id)
+        sealed_values += [sealed(values, keys, "plain", "token")] if values is not None else []
+        sealed_lines.append(sealed(payloads(plain, source, keys.key_id), keys, "plain", "record_id"))
+    if sealed_values:
+        every_value = reduce(DataFrame.union, sealed_values).dropDuplicates(["token"])
+        run.publish("vault.personal_values", every_value, Write("insert"))
+    if sealed_lines:
+        run.publish("vault.payloads", reduce(DataFrame.union, sealed_lines), Write("insert"))
+    if taken:
+        run.publish(DELIVERIES, _as_delivery_rows(run, taken, now), Write("insert"))
+    _tell(run, taken)
+
+
+def _new_deliveries(run: Run, source: Source) -> list[Delivery]:
+    entries = list_files(run.spark, run.settings.path("data"), source.files)
+    if not entries:
+        raise DataError(f"no file matches {source.files} in {run.settings.path('data')} (feed {source.source})")
+    return new_deliveries(run.spark, source, entries, _known(run, source))
+
+
+def _known(run: Run, source: Source) -> dict[str, KnownDelivery]:
+    """What the lake knows of this feed's files; one row per file ever delivered."""
+    path = run.lake.path(DELIVERIES)
+    if table_version(run.spark, path) is None:
+        return {}
+    rows = read_table(run.spark, path).where(F.col("source") == source.source).orderBy("_loaded_at")
+    return {
+        row["file"]: KnownDelivery(row["file"], row["size_bytes"], row["changed_at_ms"], row["content_hash"])
+        for row in rows.select("file", "size_bytes", "changed_at_ms", "content_hash").toLocalIterator()
+    }
+
+
+def _without_committed(run: Run, source: Source, bronze: DataFrame) -> DataFrame:
+    """The rows less those of files that an earlier run committed to bronze before it was killed."""
+    path = run.lake.path(source.bronze_table)
+    if table_version(run.spark, path) is None:
+        return bronze
+    committed = read_table(run.spark, path).select("_delivery_id").distinct()
+    return bronze.join(F.broadcast(committed), on="_delivery_id", how="left_anti")
+
+
+def _refuse_if_too_many_are_bad(taken: list[Delivery], settings: IngestSettings) -> None:
+    bad = [delivery for delivery in taken if delivery.reason]
+    if bad and len(bad) > settings.max_quarantined_files_share * len(taken):
+        told = "; ".join(f"{delivery.entry.path}: {delivery.reason}" for delivery in bad[:5])
+        raise QualityGateError(f"{len(bad)} of {len(taken)} new files can't be taken, nothing was loaded: {told}")
+
+
+def _as_delivery_rows(run: Run, taken: list[Delivery], now: dt.datetime) -> DataFrame:
+    """One row per new file, with the reason of its quarantine where there is one."""
+    rows = [
+        (
+            delivery.delivery_id,
+            delivery.source,
+            delivery.entry.name,
+            delivery.content_hash,
+            delivery.entry.size,
+            delivery.entry.changed_at_ms,
+            "quarantined" if delivery.reason else "loaded",
+            delivery.reason,
+            now,
+        )
+        for delivery in taken
+    ]
+    return run.spark.createDataFrame(rows, run.contract(DELIVERIES).schema)
+
+
+def _tell(run: Run, taken: list[Delivery]) -> None:
+    bad = [delivery for delivery in taken if delivery.reason]
+    run.facts["files"] = f"{len(taken) - len(bad)} loaded, {len(bad)} quarantined"
+    for delivery in bad[:5]:
+        run.facts[delivery.entry.name] = delivery.reason or ""
+    for source in run.sources.values():
+        declared = {field.name for field in source.fields}
+        undeclared = {name for entry in taken if entry.source == source.source for name in entry.header} - declared
+        if undeclared:
+            run.facts[source.source] = f"undeclared columns left out: {', '.join(sorted(undeclared))}"
+
+
+if __name__ == "__main__":
+    sys.exit(JOB.main(__doc__, build))

@@ -1,0 +1,90 @@
+"""Mapping: what a silver table takes from the bronze tables of its feeds, with a reason for each value that can't be read."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from jobs.lakehouse.contracts import Contract
+from jobs.lakehouse.errors import ConfigurationError, DataError
+from jobs.lakehouse.quality import REASONS, RECORD, UNPARSEABLE
+from jobs.lakehouse.run import Run
+from jobs.lakehouse.sources import LocalTime, Source, TableMapping, sources_of
+
+# What the frame of a silver table fills in itself.
+GIVEN = ("source", "arrived_at", "superseded_at", "revision", "_record_id")
+
+
+def mapped_rows(run: Run, table: str) -> tuple[DataFrame, int]:
+    """The rows that the dataset's feeds give a silver table, and how many there are.
+
+    The fields are typed as the contract says; a text that can't be read as its type gives the reason
+    `<column>_unreadable`. `_record` holds the fields as they came.
+
+    Raises:
+        DataError: no feed of the dataset feeds the table, or none has arrived.
+    """
+    short = table.removeprefix("silver.")
+    feeds = [(source, mapping) for source, mapping in sources_of(run.sources, short) if run.has(source.bronze_table)]
+    if not feeds:
+        raise DataError(f"no feed of dataset {run.dataset} that fills {table} has arrived")
+    frames, count = [], 0
+    for source, mapping in feeds:
+        bronze = _applicable(run.read(source.bronze_table), source, mapping, short)
+        count += bronze.count()
+        frames.append(as_mapped(bronze, source, mapping, run.contract(table)))
+    return reduce(_union, frames), count
+
+
+def _applicable(bronze: DataFrame, source: Source, mapping: TableMapping, table: str) -> DataFrame:
+    """The records that the mapping speaks of; what did not parse is counted by the feed's first table only."""
+    counts_unparseable = F.lit(source.reports_unparseable == table)
+    return bronze.where(
+        (F.col("_is_unparseable") & counts_unparseable) | (~F.col("_is_unparseable") & F.expr(mapping.where))
+    )
+
+
+def as_mapped(bronze: DataFrame, source: Source, mapping: TableMapping, contract: Contract) -> DataFrame:
+    """The bronze records as rows of a silver table; a column that the mapping doesn't name is null."""
+    types = {field.name: field.dataType for field in contract.schema}
+    unknown = sorted(set(mapping.columns) - set(types))
+    if unknown:
+        raise ConfigurationError(
+            f"source {source.source} maps columns that {contract.table} lacks: {', '.join(unknown)}"
+        )
+    columns: list[Column] = []
+    reasons = [F.when(F.expr(condition), F.lit(reason)) for reason, condition in mapping.reject.items()]
+    for name in contract.column_names:
+        if name in GIVEN:
+            continue
+        told = mapping.columns.get(name)
+        if told is None:
+            columns.append(F.lit(None).cast(types[name]).alias(name))
+            continue
+        raw = F.expr(told.local if isinstance(told, LocalTime) else told)
+        typed = _local_time(raw, told, source.time_zone) if isinstance(told, LocalTime) else raw.try_cast(types[name])
+        columns.append(typed.alias(name))
+        unreadable = raw.isNotNull() & (F.trim(raw.cast("string")) != "") & typed.isNull()
+        reasons.append(F.when(unreadable, F.lit(f"{name}_unreadable")))
+    fields = [name for name in bronze.columns if not name.startswith("_")]
+    found = F.array_compact(F.array(*reasons).cast("array<string>"))
+    return bronze.select(
+        *columns,
+        F.lit(source.source).alias("source"),
+        F.col("_arrived_at").alias("arrived_at"),
+        F.col("_record_id"),
+        F.when(F.col("_is_unparseable"), F.array(F.lit(UNPARSEABLE))).otherwise(found).alias(REASONS),
+        F.struct(*fields).alias(RECORD),
+    )
+
+
+def _union(one: DataFrame, other: DataFrame) -> DataFrame:
+    """Rows of both; `_record` gets the fields of both feeds."""
+    return one.unionByName(other, allowMissingColumns=True)
+
+
+def _local_time(raw: Column, told: LocalTime, time_zone: str) -> Column:
+    read = [F.try_to_timestamp(F.trim(raw), F.lit(pattern)) for pattern in told.formats]
+    return F.to_utc_timestamp(F.coalesce(*read), time_zone)

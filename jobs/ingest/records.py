@@ -1,0 +1,136 @@
+"""Records: the rows of delivered files as text, each with an id and the time at which it arrived."""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
+
+from jobs.ingest.deliveries import Delivery
+from jobs.lakehouse.keys import Keys
+from jobs.lakehouse.personal import tokenised
+from jobs.lakehouse.sources import Source
+
+CORRUPT = "_corrupt_record"
+
+
+def read_records(spark: SparkSession, source: Source, deliveries: list[Delivery]) -> DataFrame:
+    """One row per record of the files, every declared field as text, with the raw line of those that don't parse.
+
+    CSV files are read by their own headers: files with one header together, whatever the order of its columns.
+    """
+    headers = sorted({delivery.header for delivery in deliveries})
+    frames = [
+        _read_files(spark, source, header, [entry for entry in deliveries if entry.header == header])
+        for header in headers
+    ]
+    return reduce(DataFrame.unionByName, frames)
+
+
+def _read_files(spark: SparkSession, source: Source, header: tuple[str, ...], deliveries: list[Delivery]) -> DataFrame:
+    paths = [delivery.entry.path for delivery in deliveries]
+    if source.format == "json":
+        parsed = spark.read.schema(_json_schema(source)).json(
+            paths, columnNameOfCorruptRecord=CORRUPT, mode="PERMISSIVE"
+        )
+    else:
+        columns = [StructField(name, StringType()) for name in header or [field.name for field in source.fields]]
+        parsed = spark.read.schema(StructType([*columns, StructField(CORRUPT, StringType())])).csv(
+            paths,
+            header=True,
+            multiLine=source.multi_line,
+            quote='"',
+            escape='"',
+            mode="PERMISSIVE",
+            columnNameOfCorruptRecord=CORRUPT,
+            maxCharsPerColumn=-1,
+        )
+    ids = F.create_map(*[F.lit(text) for entry in deliveries for text in (entry.entry.uri, entry.delivery_id)])
+    fields = [_field(parsed, field.name).alias(field.column) for field in source.fields]
+    return parsed.select(
+        *fields,
+        F.col(CORRUPT).alias("_raw_line"),
+        # Spark writes file:/// where Hadoop writes file:/.
+        F.try_element_at(ids, F.regexp_replace(F.col("_metadata.file_path"), "^file:/+", "file:/")).alias(
+            "_delivery_id"
+        ),
+    )
+
+
+def _field(parsed: DataFrame, name: str) -> Column:
+    top = name.split(".")[0]
+    return F.col(name) if top in parsed.columns else F.lit(None).cast("string")
+
+
+def _json_schema(source: Source) -> StructType:
+    """The nested schema that the dotted names of the fields describe, every leaf as text."""
+    tree: dict[str, object] = {}
+    for field in source.fields:
+        *above, leaf = field.name.split(".")
+        place = tree
+        for step in above:
+            place = place.setdefault(step, {})  # type: ignore[assignment]
+        place[leaf] = None
+    return StructType([*_struct(tree).fields, StructField(CORRUPT, StringType())])
+
+
+def _struct(tree: dict[str, object]) -> StructType:
+    return StructType(
+        [StructField(name, _struct(below) if isinstance(below, dict) else StringType()) for name, below in tree.items()]
+    )
+
+
+def with_record_id(records: DataFrame, source: Source) -> DataFrame:
+    """The records with `_record_id`: a hash of delivery and content, the same for records alike to the letter in one file."""
+    content = [F.coalesce(F.col(field.column), F.lit("\x00")) for field in source.fields]
+    told = F.concat_ws("\x1f", F.col("_delivery_id"), *content, F.coalesce(F.col("_raw_line"), F.lit("")))
+    return records.withColumn("_record_id", F.md5(told.cast("binary")))
+
+
+def with_arrival(records: DataFrame, source: Source, now: dt.datetime) -> DataFrame:
+    """The records with `_arrived_at` in UTC, by the source's own declaration: an expression over its fields, or `now`."""
+    arrival = F.lit(now) if source.arrival == "now" else F.expr(source.arrival)
+    return records.withColumn("_arrived_at", arrival.cast("timestamp"))
+
+
+def with_tokens(records: DataFrame, source: Source, keys: Keys, region: str) -> DataFrame:
+    """The records with `<field>_token`, `<field>_masked` and `<field>_normalised` beside each personal field."""
+    for field in source.fields:
+        if field.personal:
+            made = tokenised(keys, field.personal, F.col(field.column), region)
+            records = records.withColumn("_made", made).select(
+                "*",
+                F.col("_made.token").alias(f"{field.column}_token"),
+                F.col("_made.masked").alias(f"{field.column}_masked"),
+                F.col("_made.normalised").alias(f"{field.column}_normalised"),
+            )
+            records = records.drop("_made", field.column)
+    return records
+
+
+def personal_values(records: DataFrame, source: Source, key_id: str) -> DataFrame | None:
+    """One row per distinct personal value: token, kind, key id and the normalised value; None where a feed has none."""
+    frames = [
+        records.where(F.col(f"{field.column}_token").isNotNull()).select(
+            F.col(f"{field.column}_token").alias("token"),
+            F.lit(field.personal).alias("kind"),
+            F.lit(key_id).alias("key_id"),
+            F.col(f"{field.column}_normalised").alias("plain"),
+        )
+        for field in source.fields
+        if field.personal
+    ]
+    return reduce(DataFrame.union, frames) if frames else None
+
+
+def payloads(records: DataFrame, source: Source, key_id: str) -> DataFrame:
+    """One row per record that did not parse: its id and its raw line."""
+    return records.where(F.col("_raw_line").isNotNull()).select(
+        F.col("_record_id").alias("record_id"),
+        F.lit(source.source).alias("source"),
+        F.lit(key_id).alias("key_id"),
+        F.col("_raw_line").alias("plain"),
+    )

@@ -1,0 +1,1 @@
+"""Gold facts and dimensions."""

@@ -1,0 +1,1 @@
+"""What every job stands on: settings, session, contracts, tables, quality, ledger, tracking and the job frame."""

@@ -1,0 +1,180 @@
+"""The command line of jobs: its options, the chain of runs, what is shown while they run, and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.status import Status
+from pyspark.sql import SparkSession
+from rich.table import Table
+
+from jobs.lakehouse.errors import ConfigurationError, LakehouseError
+from jobs.lakehouse.graph import upstream
+from jobs.lakehouse.job import NamedJob, Result, execute, told
+from jobs.lakehouse.session import open_session, pin_time_zone
+from jobs.lakehouse.settings import Settings, load_settings
+
+console = Console(stderr=True, highlight=False)
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """The options that every job takes."""
+    parser.add_argument("--env", default="local", help="environment, a file in conf/environments (default: local)")
+    parser.add_argument("--dataset", default="world", help="dataset, a folder in conf/datasets (default: world)")
+    parser.add_argument("--run-date", type=dt.date.fromisoformat, help="the day up to whose end the run knows things")
+    parser.add_argument("--to-date", type=dt.date.fromisoformat, help="run every day from --run-date to this one")
+    parser.add_argument("--data", help="folder with the dataset's raw files")
+    parser.add_argument("--lake", help="root folder of the dataset's tables")
+    parser.add_argument("--conf-dir", help="configuration folder instead of the one that ships with the jobs")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+    parser.add_argument("--force", action="store_true", help="run even where nothing has changed")
+    parser.add_argument("--print-config", action="store_true", help="print the settings and stop")
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """The settings that the options ask for."""
+    overrides = {"paths.lake": options.lake, "paths.data": options.data}
+    if getattr(options, "customers", None):
+        overrides["world.customers"] = options.customers
+    return load_settings(options.env, options.dataset, options.conf_dir, overrides)
+
+
+def run_dates(options: argparse.Namespace, settings: Settings) -> list[dt.date]:
+    """The run dates asked for; without any: the dataset's own, the world's last day, or yesterday.
+
+    Raises:
+        ConfigurationError: the range ends before it begins.
+    """
+    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+    default = settings.run_date or (settings.world.last_day if settings.simulated else yesterday)
+    first = options.run_date or default
+    last = options.to_date or first
+    if last < first:
+        raise ConfigurationError(f"--to-date {last} is before --run-date {first}")
+    return [first + dt.timedelta(days=day) for day in range((last - first).days + 1)]
+
+
+def run_as_program(named: NamedJob, arguments: Sequence[str] | None = None) -> int:
+    """Parse the options of one job, run it, and give the exit code."""
+    parser = argparse.ArgumentParser(prog=named.name, description=named.doc)
+    add_run_options(parser)
+    options = parser.parse_args(arguments)
+    return guarded(lambda: run_jobs([named], options))
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Do what a command does; an error that a job foresaw becomes one line and its exit code."""
+    pin_time_zone()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        return command()
+    except LakehouseError as error:
+        _show_error(str(error))
+        return error.exit_code
+
+
+def run_jobs(jobs: list[NamedJob], options: argparse.Namespace) -> int:
+    """Run jobs in the order given, for each run date; stop at the first failure and give its exit code."""
+    settings = settings_of(options)
+    if options.print_config:
+        sys.stdout.write(settings.model_dump_json(indent=2) + "\n")
+        return 0
+    chosen = [named for named in jobs if settings.simulated or not named.job.only_simulated]
+    results: list[Result] = []
+    try:
+        with _progress() as status:
+            spark = open_session(settings, "customer-lakehouse")
+            for run_date in run_dates(options, settings):
+                for result in _run_each(chosen, spark, settings, run_date, options, status):
+                    results.append(result)
+                    console.print(_line(result, run_date), markup=False, soft_wrap=True)
+    except LakehouseError:
+        raise
+    except Exception as error:
+        console.print_exception(max_frames=8)
+        _show_error(told(error))
+        return 1
+    finally:
+        if len(results) > 1:
+            _show_summary(results)
+    return 0
+
+
+def _run_each(
+    jobs: list[NamedJob],
+    spark: SparkSession,
+    settings: Settings,
+    run_date: dt.date,
+    options: argparse.Namespace,
+    status: Status | None,
+) -> Iterator[Result]:
+    would_run: set[str] = set()
+    above = upstream(list(jobs))
+    for position, named in enumerate(jobs, start=1):
+        if status is not None:
+            status.update(f"[{position}/{len(jobs)}] {named.name}: {named.sentence}")
+        result = execute(
+            named,
+            spark,
+            settings,
+            run_date,
+            force=options.force,
+            dry_run=options.dry_run,
+            upstream_would_run=bool(above[named.name] & would_run),
+        )
+        if result.outcome == "would run":
+            would_run.add(named.name)
+        yield result
+
+
+@contextmanager
+def _progress() -> Iterator[Status | None]:
+    """A live line on a terminal, nothing elsewhere."""
+    if console.is_terminal:
+        with console.status("starting Spark") as status:
+            yield status
+    else:
+        yield None
+
+
+def _line(result: Result, run_date: dt.date) -> str:
+    """What a finished job says of itself."""
+    start = f"{run_date}  {result.name:<36} {result.outcome:<13}"
+    record = result.record
+    if record is None:
+        return start.rstrip()
+    counts = f"in {record.rows_read:>10,}  out {record.rows_written:>10,}  rejected {record.rows_rejected:>6,}"
+    line = f"{start} {counts}  {record.seconds:>6.1f} s"
+    return f"{line}  {record.message}" if record.message else line
+
+
+def _show_summary(results: list[Result]) -> None:
+    """One row per job: rows in, out, rejected and dropped as duplicates, seconds and peak memory."""
+    table = Table(title="jobs", title_justify="left")
+    table.add_column("job", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
+    for heading in ("rows in", "rows out", "rejected", "duplicates", "seconds", "peak MiB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for result in results:
+        record = result.record
+        counts = (
+            (record.rows_read, record.rows_written, record.rows_rejected, record.rows_deduplicated) if record else ()
+        )
+        cost = (f"{record.seconds:.1f}", f"{record.peak_memory_mib:,}") if record else ()
+        table.add_row(result.name, result.outcome, *(f"{count:,}" for count in counts), *cost)
+    records = [result.record for result in results if result.record]
+    if records:
+        table.add_section()
+        seconds, peak = sum(r.seconds for r in records), max(r.peak_memory_mib for r in records)
+        table.add_row("all", "", "", "", "", "", f"{seconds:.1f}", f"{peak:,}")
+    Console(highlight=False, width=None if console.is_terminal else 132).print(table)
+
+
+def _show_error(text: str) -> None:
+    console.print(f"error: {text}", style="red", markup=False, soft_wrap=True)

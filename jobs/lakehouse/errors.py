@@ -1,0 +1,37 @@
+"""What can go wrong, one class per kind; each knows the exit code that an orchestrator reads."""
+
+
+class LakehouseError(Exception):
+    """Any fault that a job reports in words: what happened, where, and what to do."""
+
+    exit_code = 1
+
+
+class ConfigurationError(LakehouseError):
+    """A setting, a dataset's configuration or a secret is missing, unknown or wrong."""
+
+    exit_code = 2
+
+
+class ContractError(LakehouseError):
+    """A contract can't be read, or rows or a table don't have the columns that the contract declares."""
+
+    exit_code = 2
+
+
+class QualityGateError(LakehouseError):
+    """A critical rule failed on staged rows; the table keeps its old version."""
+
+    exit_code = 3
+
+
+class LockedError(LakehouseError):
+    """Another process is writing the same table."""
+
+    exit_code = 4
+
+
+class DataError(LakehouseError):
+    """Data that should be there is missing, or has changed under the same name."""
+
+    exit_code = 5

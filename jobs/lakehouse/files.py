@@ -1,0 +1,119 @@
+"""Files on any file system that Spark knows, through Hadoop's own interface."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from py4j.protocol import Py4JJavaError
+from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True, order=True)
+class FileEntry:
+    """A file: its path below the folder asked, its full path, that path as a URI, its bytes and when it was changed (ms)."""
+
+    name: str
+    path: str
+    uri: str
+    size: int
+    changed_at_ms: int
+
+
+class UnreadableFileError(Exception):
+    """A file whose bytes can't be read to the end: a truncated or broken archive."""
+
+
+def folder_exists(spark: SparkSession, folder: str) -> bool:
+    """Whether the folder (or file) is there."""
+    path, file_system = _opened(spark, folder)
+    return bool(file_system.exists(path))
+
+
+def list_files(spark: SparkSession, folder: str, pattern: str) -> list[FileEntry]:
+    """The files below a folder that match a glob, by name; hidden and temporary ones (`_x`, `.x`) are left out."""
+    root, file_system = _opened(spark, folder)
+    base = str(file_system.makeQualified(root).toString()).rstrip("/") + "/"
+    found = file_system.globStatus(_jvm(spark).org.apache.hadoop.fs.Path(root, pattern)) or []
+    entries = []
+    for status in found:
+        path = str(status.getPath().toString())
+        uri = str(status.getPath().toUri().toString())
+        name = path.removeprefix(base)
+        if status.isFile() and not any(step.startswith(("_", ".")) for step in name.split("/")):
+            entries.append(FileEntry(name, path, uri, int(status.getLen()), int(status.getModificationTime())))
+    return sorted(entries)
+
+
+def listing_digest(entries: list[FileEntry]) -> str:
+    """A short hash of names, sizes and times: the same while nothing was delivered or changed."""
+    told = "\n".join(f"{entry.name}\t{entry.size}\t{entry.changed_at_ms}" for entry in entries)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def content_digest(spark: SparkSession, path: str) -> str:
+    """The SHA-256 of a file's bytes; a gzip file is also unpacked to its end.
+
+    Raises:
+        UnreadableFileError: the archive is truncated or broken.
+    """
+    jvm = _jvm(spark)
+    with_stream = _stream(spark, path)
+    try:
+        digest = str(jvm.org.apache.commons.codec.digest.DigestUtils.sha256Hex(with_stream))
+    finally:
+        with_stream.close()
+    if path.endswith(".gz"):
+        packed = _stream(spark, path)
+        try:
+            jvm.org.apache.commons.io.IOUtils.consume(jvm.java.util.zip.GZIPInputStream(packed))
+        except Py4JJavaError as error:
+            raise UnreadableFileError(str(error.java_exception.toString())) from error
+        finally:
+            packed.close()
+    return digest
+
+
+def first_line(spark: SparkSession, path: str) -> str:
+    """The first line of a text file, unpacked where it is gzip, without a byte-order mark; empty for an empty file."""
+    jvm = _jvm(spark)
+    stream = _stream(spark, path)
+    try:
+        content = jvm.java.util.zip.GZIPInputStream(stream) if path.endswith(".gz") else stream
+        reader = jvm.java.io.BufferedReader(jvm.java.io.InputStreamReader(content, "UTF-8"))
+        return str(reader.readLine() or "").removeprefix("\ufeff")
+    finally:
+        stream.close()
+
+
+def read_text(spark: SparkSession, path: str) -> str | None:
+    """The content of a small text file; None when it is not there."""
+    if not folder_exists(spark, path):
+        return None
+    stream = _stream(spark, path)
+    try:
+        return str(_jvm(spark).org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+    finally:
+        stream.close()
+
+
+def delete_folder(spark: SparkSession, folder: str) -> None:
+    """Remove a folder and all in it, where it is there."""
+    path, file_system = _opened(spark, folder)
+    file_system.delete(path, True)
+
+
+def _stream(spark: SparkSession, path: str) -> Any:
+    opened, file_system = _opened(spark, path)
+    return file_system.open(opened)
+
+
+def _opened(spark: SparkSession, path: str) -> tuple[Any, Any]:
+    named = _jvm(spark).org.apache.hadoop.fs.Path(path)
+    return named, named.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf())
+
+
+def _jvm(spark: SparkSession) -> Any:
+    assert spark._jvm is not None
+    return spark._jvm

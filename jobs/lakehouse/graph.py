@@ -1,0 +1,74 @@
+"""The graph of jobs, from what each declares to read and write: order, lineage and its picture."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from graphlib import CycleError, TopologicalSorter
+from typing import Protocol
+
+from jobs.lakehouse.errors import ConfigurationError
+
+
+class Declared(Protocol):
+    """A job as the graph sees it."""
+
+    @property
+    def name(self) -> str:
+        """The job's name, `<stage>.<file>`."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What it reads."""
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """What it writes."""
+
+
+def upstream(jobs: list[Declared]) -> dict[str, set[str]]:
+    """For each job, the jobs that write what it reads."""
+    return {
+        reader.name: {
+            writer.name for writer in jobs if writer.name != reader.name and _meet(writer.writes, reader.reads)
+        }
+        for reader in jobs
+    }
+
+
+def run_order(jobs: list[Declared]) -> list[str]:
+    """The names of the jobs in an order in which each comes after those that it reads from; ties by name.
+
+    Raises:
+        ConfigurationError: two jobs wait for each other.
+    """
+    sorter = TopologicalSorter(upstream(jobs))
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        raise ConfigurationError(f"jobs wait for each other: {' → '.join(error.args[1])}") from error
+    order: list[str] = []
+    while sorter.is_active():
+        for name in sorted(sorter.get_ready()):
+            order.append(name)
+            sorter.done(name)
+    return order
+
+
+def mermaid(jobs: list[Declared]) -> str:
+    """The graph as a Mermaid flow chart, one box a job, grouped by stage."""
+    lines = ["flowchart LR"]
+    for stage in dict.fromkeys(name.split(".")[0] for name in run_order(jobs)):
+        lines.append(f"  subgraph {stage}")
+        lines += [
+            f"    {job.name.replace('.', '_')}[{job.name.split('.')[1]}]"
+            for job in jobs
+            if job.name.startswith(f"{stage}.")
+        ]
+        lines.append("  end")
+    for reader, writers in sorted(upstream(jobs).items()):
+        lines += [f"  {writer.replace('.', '_')} --> {reader.replace('.', '_')}" for writer in sorted(writers)]
+    return "\n".join(lines)
+
+
+def _meet(written: tuple[str, ...], read: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(one, other) or fnmatchcase(other, one) for one in written for other in read)

@@ -1,0 +1,293 @@
+"""The frame of a job: what it declares, and how one run of it goes from inputs to ledger row."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from jobs.lakehouse.contracts import Contract, read_contracts
+from jobs.lakehouse.errors import DataError
+from jobs.lakehouse.files import delete_folder, folder_exists, list_files, listing_digest, read_text
+from jobs.lakehouse.ledger import RUNS, Ledger, Output, RunRecord, TableVersion
+from jobs.lakehouse.locks import locked
+from jobs.lakehouse.memory import PeakMemory
+from jobs.lakehouse.run import Run
+from jobs.lakehouse.settings import Part, Settings
+from jobs.lakehouse.sources import read_sources
+from jobs.lakehouse.tables import Lake, table_exists, table_version
+from jobs.lakehouse.tracking import Tracking
+from jobs.lakehouse.version import VERSION
+
+Build = Callable[[Run], None]
+# What is read or written beside tables, by the layer that stands in for it.
+FILES, TRUTH, MODELS = "files", "truth", "models"
+WORLD_MARK = "_WORLD.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a job declares: tables (`layer.name`, or a pattern), raw files (`files.*`), models (`models.churn`).
+
+    Args:
+        reads: what it may read.
+        writes: what it may write.
+        settings: the sections of the settings that it is handed; they are part of its fingerprint.
+        is_dated: whether its result depends on the run date, and not on its inputs alone.
+        only_simulated: whether it makes sense for the simulated world only.
+    """
+
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    settings: tuple[type[Part], ...] = ()
+    is_dated: bool = False
+    only_simulated: bool = False
+
+    def main(self, doc: str | None, build: Build, arguments: Sequence[str] | None = None) -> int:
+        """Run the job as a program, and give its exit code."""
+        from jobs.lakehouse.cli import run_as_program  # noqa: PLC0415 - the command line stands above the frame
+
+        return run_as_program(NamedJob(job_name(build), doc or "", self, build), arguments)
+
+
+@dataclass(frozen=True)
+class NamedJob:
+    """A job with its name, `<stage>.<file>`, its sentence and what it does."""
+
+    name: str
+    doc: str
+    job: Job
+    build: Build
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What it may read."""
+        return self.job.reads
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """What it may write."""
+        return self.job.writes
+
+    @property
+    def sentence(self) -> str:
+        """The first sentence of its docstring."""
+        return " ".join(self.doc.strip().split("\n\n")[0].split())
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended: `done`, `already done`, `would run` or `failed`, and what it cost."""
+
+    name: str
+    outcome: str
+    record: RunRecord | None = None
+
+
+def job_name(build: Build) -> str:
+    """The name of a job by the file of its `build`: `<stage>.<file>`."""
+    file = Path(build.__code__.co_filename)
+    return f"{file.parent.name}.{file.stem}"
+
+
+def all_contracts(settings: Settings) -> Mapping[str, Contract]:
+    """The contracts of every table of a dataset, those of its bronze tables made from its feeds."""
+    conf_dir = Path(settings.conf_dir)
+    bronze = [source.bronze_contract for source in read_sources(conf_dir, settings.dataset).values()]
+    return {**read_contracts(conf_dir), **{contract.table: contract for contract in bronze}}
+
+
+def execute(
+    named: NamedJob, spark: SparkSession, settings: Settings, run_date: dt.date, *, force: bool = False,
+    dry_run: bool = False, upstream_would_run: bool = False,
+) -> Result:  # fmt: skip
+    """Run one job for one date, unless its last run had the same inputs, settings and date.
+
+    Raises:
+        LakehouseError: the run failed; the ledger has its row.
+    """
+    contracts = all_contracts(settings)
+    lake = Lake(settings.path("lake"))
+    ledger = Ledger(spark, lake, contracts[RUNS])
+    if dry_run and upstream_would_run:
+        return Result(named.name, "would run")
+    with locked(Path(lake.root) / "_locks", [] if dry_run else list(named.writes) or [named.name]):
+        inputs = _input_versions(named.job, spark, settings, contracts, ledger.good_versions())
+        fingerprint = _fingerprint(named, settings, run_date, inputs)
+        last = ledger.last_fingerprint(named.name, run_date if named.job.is_dated else None)
+        if (
+            not force
+            and last is not None
+            and last[0] == fingerprint
+            and _still_there(named.job, spark, settings, last[1])
+        ):
+            return Result(named.name, "already done")
+        if dry_run:
+            return Result(named.name, "would run")
+        salted = f"{fingerprint}-{uuid.uuid4().hex[:8]}" if force else fingerprint
+        run = Run(
+            spark, settings, named.name, run_date, uuid.uuid4().hex, salted, named.job.reads, named.job.writes,
+            named.job.settings, contracts, inputs,
+        )  # fmt: skip
+        return _accounted(named, run, ledger, fingerprint)
+
+
+def _accounted(named: NamedJob, run: Run, ledger: Ledger, fingerprint: str) -> Result:
+    """Build, commit, and leave a row in the ledger, however it ends."""
+    started = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    outputs: list[Output] = []
+    error: Exception | None = None
+    with PeakMemory() as memory:
+        try:
+            named.build(run)
+            outputs = run.commit()
+            delete_folder(run.spark, f"{run.lake.root}/_staging/{run.job}")
+        except Exception as caught:  # noqa: BLE001 - every failure is a row of the ledger, then raised again
+            error = caught
+        run.spark.catalog.clearCache()
+        peak = memory.reset()
+    finished = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    record = RunRecord(
+        run_id=run.run_id,
+        job=named.name,
+        dataset=run.dataset,
+        environment=run.settings.environment,
+        run_date=run.run_date,
+        fingerprint=fingerprint,
+        outcome="failed" if error else "succeeded",
+        exit_code=getattr(error, "exit_code", 1) if error else 0,
+        message=told(error) if error else "; ".join(f"{key}: {value}" for key, value in run.facts.items()),
+        started_at=started,
+        finished_at=finished,
+        seconds=(finished - started).total_seconds(),
+        peak_memory_mib=peak,
+        rows_read=run.rows_read,
+        rows_written=sum(output.rows_written for output in outputs),
+        rows_rejected=sum(output.rows_rejected for output in outputs),
+        rows_deduplicated=sum(output.rows_deduplicated for output in outputs),
+        inputs=[TableVersion(table, version) for table, version in sorted(run.inputs.items())],
+        outputs=outputs,
+        config_hash=run.settings.digest,
+        application_id=run.spark.sparkContext.applicationId,
+        product_version=VERSION,
+    )
+    ledger.append(record)
+    if error is not None:
+        raise error
+    return Result(named.name, "done", record)
+
+
+def told(error: Exception) -> str:
+    """The first lines of an error, as the ledger keeps it."""
+    text = error.getMessage() if isinstance(error, PySparkException) and error.getMessage() else str(error)
+    return f"{type(error).__name__}: {text}"[:2000]
+
+
+def _input_versions(
+    job: Job, spark: SparkSession, settings: Settings, contracts: Mapping[str, Contract], good: Mapping[str, int]
+) -> dict[str, str]:
+    """The version of everything that a job may read and that is there."""
+    versions: dict[str, str] = {}
+    for pattern in job.reads:
+        layer = pattern.split(".")[0]
+        if layer == FILES:
+            versions[pattern] = _listing(spark, settings)
+        elif layer == TRUTH:
+            versions[pattern] = _world_mark(spark, settings) or "none"
+        elif layer == MODELS:
+            found = Tracking(settings.tracking, settings.dataset).champion_version(pattern.removeprefix("models."))
+            versions[pattern] = found or "none"
+        else:
+            known = [table for table in contracts if fnmatchcase(table, pattern)]
+            versions |= {table: str(good[table]) for table in known if table in good}
+    return versions
+
+
+def _listing(spark: SparkSession, settings: Settings) -> str:
+    folder = settings.path("data")
+    if not folder_exists(spark, folder):
+        raise DataError(
+            f"the data folder {folder} is missing; name the folder of dataset {settings.dataset} with --data"
+        )
+    sources = read_sources(Path(settings.conf_dir), settings.dataset).values()
+    return listing_digest([entry for source in sources for entry in list_files(spark, folder, source.files)])
+
+
+def _world_mark(spark: SparkSession, settings: Settings) -> str | None:
+    content = read_text(spark, f"{settings.path('truth')}/{WORLD_MARK}")
+    return None if content is None else hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _fingerprint(named: NamedJob, settings: Settings, run_date: dt.date, inputs: Mapping[str, str]) -> str:
+    parts = {
+        kind.__name__: value.digest
+        for value in settings.__dict__.values()
+        for kind in [type(value)]
+        if kind in named.job.settings
+    }
+    told = [
+        named.name,
+        settings.dataset,
+        VERSION,
+        sorted(inputs.items()),
+        sorted(parts.items()),
+        settings.calendar.digest,
+    ]
+    told += [run_date.isoformat()] if named.job.is_dated else []
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:24]
+
+
+def _still_there(job: Job, spark: SparkSession, settings: Settings, tables: list[str]) -> bool:
+    """Whether what the job wrote last time was not taken away since."""
+    lake = Lake(settings.path("lake"))
+    kept = [table_exists(spark, lake.path(table)) for table in tables]
+    for name in job.writes:
+        layer, _, rest = name.partition(".")
+        if layer == MODELS:
+            kept.append(Tracking(settings.tracking, settings.dataset).champion_version(rest) is not None)
+        elif layer == TRUTH:
+            kept.append(_world_mark(spark, settings) is not None and folder_exists(spark, settings.path("data")))
+    return all(kept)
+
+
+def record_restore(spark: SparkSession, settings: Settings, table: str, path: str, restore: Callable[[], None]) -> None:
+    """Go back to an older version of a table, under its lock, and add it to the ledger as the good one."""
+    contracts = all_contracts(settings)
+    lake = Lake(settings.path("lake"))
+    with locked(Path(lake.root) / "_locks", [table]):
+        started = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+        restore()
+        finished = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+        version = table_version(spark, path)
+        assert version is not None
+        record = RunRecord(
+            run_id=uuid.uuid4().hex,
+            job="lakehouse.restore",
+            dataset=settings.dataset,
+            environment=settings.environment,
+            run_date=finished.date(),
+            fingerprint=uuid.uuid4().hex[:24],
+            outcome="succeeded",
+            exit_code=0,
+            message=f"{table} restored",
+            started_at=started,
+            finished_at=finished,
+            seconds=(finished - started).total_seconds(),
+            peak_memory_mib=0,
+            rows_read=0,
+            rows_written=0,
+            rows_rejected=0,
+            rows_deduplicated=0,
+            outputs=[Output(table, version, 0)],
+            config_hash=settings.digest,
+            application_id=spark.sparkContext.applicationId,
+            product_version=VERSION,
+        )
+        Ledger(spark, lake, contracts[RUNS]).append(record)

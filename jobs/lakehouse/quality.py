@@ -1,0 +1,132 @@
+"""Quality: row rules that part valid from rejected rows in the same pass, and audits of a staged table."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from jobs.lakehouse.contracts import Contract, Expectation
+
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+
+REASONS = "_reject_reasons"
+DUPLICATE = "_is_duplicate"
+RECORD = "_record"
+UNPARSEABLE = "record_unparseable"
+# Below the lake's root.
+DOCS_FOLDER = "ops/data_docs"
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """What the suite of a table said of its staged rows."""
+
+    failed_critical: tuple[str, ...]
+    failed_warnings: tuple[str, ...]
+
+
+def with_reject_reasons(rows: DataFrame, contract: Contract) -> DataFrame:
+    """The rows with `_reject_reasons`: the names of the row rules that each one breaks, added to those it already has.
+
+    A required column that is null breaks `<column>_missing`, unless a reason already names that column.
+    """
+    known = F.col(REASONS) if REASONS in rows.columns else F.array().cast("array<string>")
+    missing = [
+        F.when(
+            F.col(column.name).isNull() & ~_any_starts_with(known, f"{column.name}_"), F.lit(f"{column.name}_missing")
+        )
+        for column in contract.columns
+        if column.is_required and column.name in rows.columns
+    ]
+    broken = [F.when(~F.coalesce(F.expr(rule.condition), F.lit(True)), F.lit(rule.name)) for rule in contract.row_rules]
+    found = F.concat(known, F.array_compact(F.array(*missing, *broken).cast("array<string>")))
+    # A record that could not be parted into fields lacks them all; one reason says so.
+    return rows.withColumn(REASONS, F.when(F.array_contains(known, UNPARSEABLE), known).otherwise(found))
+
+
+def _any_starts_with(reasons: Column, prefix: str) -> Column:
+    return F.exists(reasons, lambda reason: reason.startswith(prefix))
+
+
+def is_rejected() -> Column:
+    """Whether a staged row broke a rule."""
+    return F.size(REASONS) > 0
+
+
+def as_rejected_rows(staged: DataFrame, run_id: str) -> DataFrame:
+    """One row per rejected record, as the `_rejected` tables keep it."""
+    record_id = F.col("_record_id") if "_record_id" in staged.columns else F.lit(None).cast("string")
+    return staged.where(is_rejected()).select(
+        record_id.alias("_record_id"),
+        F.col(REASONS).alias("reasons"),
+        F.col(RECORD).alias("record"),
+        F.lit(run_id).alias("_run_id"),
+    )
+
+
+def audit(staged_valid: DataFrame, contract: Contract, docs_folder: Path) -> AuditResult:
+    """Run the contract's suite on the rows about to be published, and keep its result for the Data Docs.
+
+    Counts only: no value of a row is pulled to the driver or written into the docs.
+    """
+    import great_expectations as gx  # noqa: PLC0415 - takes three seconds, and most commands never audit
+
+    expectations = list(contract.critical_expectations)
+    if not expectations:
+        return AuditResult((), ())
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    context = _context(docs_folder)
+    name = contract.table
+    batch = (
+        context.data_sources.add_or_update_spark("staged")
+        .add_dataframe_asset(name)
+        .add_batch_definition_whole_dataframe("staged")
+    )
+    suite = gx.ExpectationSuite(name=name, expectations=[_as_gx(gx, rule) for rule in expectations])
+    definition = gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add_or_update(suite))
+    result = context.validation_definitions.add_or_update(definition).run(
+        batch_parameters={"dataframe": staged_valid},
+        result_format={"result_format": "BASIC", "partial_unexpected_count": 0},
+    )
+    failed = [_failure(entry) for entry in result.results if not entry.success]
+    severities = [rule.severity for rule, entry in zip(expectations, result.results, strict=True) if not entry.success]
+    return AuditResult(
+        failed_critical=tuple(
+            text for text, severity in zip(failed, severities, strict=True) if severity == "critical"
+        ),
+        failed_warnings=tuple(
+            text for text, severity in zip(failed, severities, strict=True) if severity != "critical"
+        ),
+    )
+
+
+def build_data_docs(docs_folder: Path) -> Path:
+    """Render the kept results as pages, and tell where their index is."""
+    _context(docs_folder).build_data_docs()
+    return docs_folder / "gx" / "uncommitted" / "data_docs" / "local_site" / "index.html"
+
+
+def _context(docs_folder: Path) -> Any:
+    import great_expectations as gx  # noqa: PLC0415 - as above
+
+    docs_folder.mkdir(parents=True, exist_ok=True)
+    context = gx.get_context(mode="file", project_root_dir=str(docs_folder))
+    context.variables.progress_bars = {"globally": False}
+    return context
+
+
+def _as_gx(gx: Any, rule: Expectation) -> Any:
+    name = "".join(word.capitalize() for word in rule.type.split("_"))
+    return getattr(gx.expectations, name)(**rule.kwargs)
+
+
+def _failure(entry: Any) -> str:
+    kwargs = {key: value for key, value in entry.expectation_config.kwargs.items() if key != "batch_id"}
+    observed = entry.result.get("observed_value", entry.result.get("unexpected_count"))
+    return f"{entry.expectation_config.type}{kwargs}: observed {observed}"

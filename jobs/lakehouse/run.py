@@ -1,0 +1,249 @@
+"""A run of a job: what it may read, and how what it makes is staged, audited and published."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.lakehouse.contracts import Contract, rejected_contract
+from jobs.lakehouse.errors import ConfigurationError, ContractError, DataError, QualityGateError
+from jobs.lakehouse.files import delete_folder
+from jobs.lakehouse.keys import Keys, load_keys
+from jobs.lakehouse.ledger import Output
+from jobs.lakehouse.quality import (
+    DOCS_FOLDER,
+    DUPLICATE,
+    REASONS,
+    RECORD,
+    as_rejected_rows,
+    audit,
+    is_rejected,
+    with_reject_reasons,
+)
+from jobs.lakehouse.settings import Part, Settings
+from jobs.lakehouse.sources import Source, read_sources
+from jobs.lakehouse.tables import Lake, Write, conform, ensure_table, read_table, table_version, write_table
+from jobs.lakehouse.tracking import Tracking
+
+P = TypeVar("P", bound=Part)
+log = logging.getLogger("jobs")
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Rows of one table that passed the audit and wait for their commit, at a path or, where nothing is to be judged, as a plan."""
+
+    contract: Contract
+    write: Write
+    path: str = ""
+    unjudged: DataFrame | None = None
+    rows_valid: int = 0
+    rows_rejected: int = 0
+    rows_deduplicated: int = 0
+
+
+@dataclass
+class Run:
+    """One run of one job; `build` reads and publishes through it."""
+
+    spark: SparkSession
+    settings: Settings
+    job: str
+    run_date: dt.date
+    run_id: str
+    fingerprint: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    parts: tuple[type[Part], ...]
+    contracts: Mapping[str, Contract]
+    inputs: Mapping[str, str]
+    rows_read: int = 0
+    staged: list[Staged] = field(default_factory=list)
+    facts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def lake(self) -> Lake:
+        """Where the dataset's tables lie."""
+        return Lake(self.settings.path("lake"))
+
+    @property
+    def dataset(self) -> str:
+        """The name of the dataset."""
+        return self.settings.dataset
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        """The dataset's feeds, by name."""
+        return read_sources(Path(self.settings.conf_dir), self.settings.dataset)
+
+    @property
+    def tracking(self) -> Tracking:
+        """Where models are logged and found."""
+        return Tracking(self.settings.tracking, self.settings.dataset)
+
+    @property
+    def time_zone(self) -> str:
+        """The business's time zone, in which days and weeks are counted."""
+        return self.settings.calendar.time_zone
+
+    @property
+    def as_of(self) -> dt.datetime:
+        """The instant up to which the run may know things: the end of the run date in the business's time zone."""
+        return end_of_day(self.run_date, self.time_zone)
+
+    def part(self, kind: type[P]) -> P:
+        """A section of the settings, one that the job declares."""
+        if kind not in self.parts:
+            raise ConfigurationError(f"{self.job} does not declare {kind.__name__} among its settings")
+        return next(value for value in self.settings.__dict__.values() if isinstance(value, kind))
+
+    def keys(self) -> Keys:
+        """The secret keys, for the few jobs that touch personal values."""
+        return load_keys(self.settings.privacy, self.settings.environment)
+
+    def contract(self, table: str) -> Contract:
+        """The contract of a table."""
+        if table not in self.contracts:
+            raise ContractError(f"{table} has no contract in {self.settings.conf_dir}/contracts")
+        return self.contracts[table]
+
+    def read(self, table: str) -> DataFrame:
+        """The rows of a declared table, at the version that its writer's last successful run left."""
+        if not any(fnmatchcase(table, pattern) for pattern in self.reads):
+            raise ContractError(f"{self.job} reads {table} but does not declare it")
+        version = self.inputs.get(table)
+        if version is None:
+            raise DataError(f"{table} was never published; run its job first (python -m jobs graph shows which)")
+        return read_table(self.spark, self.lake.path(table), int(version))
+
+    def has(self, table: str) -> bool:
+        """Whether a declared table was ever published."""
+        return table in self.inputs
+
+    def publish(self, table: str, rows: DataFrame, write: Write | None = None, rows_in: int | None = None) -> None:
+        """Stage rows for a table, part valid from rejected, and audit the valid ones; the commit comes when the job ends.
+
+        Args:
+            table: a table that the job declares to write.
+            rows: the rows, with the contract's columns; they may carry `_reject_reasons`, `_is_duplicate` and `_record`.
+            write: how they enter the table; all of it is replaced by default.
+            rows_in: how many rows they were made from, where each must end up valid, rejected or a duplicate.
+
+        Raises:
+            ContractError: the rows don't have the contract's columns.
+            QualityGateError: a critical rule failed, or rows were lost; the table keeps its old version.
+        """
+        if not any(fnmatchcase(table, pattern) for pattern in self.writes):
+            raise ContractError(f"{self.job} writes {table} but does not declare it")
+        contract = self.contract(table)
+        if not contract.has_rules:
+            self.staged.append(Staged(contract, write or Write(), unjudged=conform(rows, contract)))
+            return
+        path = self.lake.staging_path(self.job, table)
+        self._stage(rows, contract, path)
+        duplicate, rejected = F.col(DUPLICATE), ~F.col(DUPLICATE) & is_rejected()
+        counts = self.spark.read.parquet(path).agg(
+            F.count_if(~duplicate & ~is_rejected()), F.count_if(rejected), F.count_if(duplicate)
+        )
+        valid, refused, repeated = counts.first() or (0, 0, 0)
+        if rows_in is not None:
+            self.rows_read += rows_in
+            if rows_in != valid + refused + repeated:
+                raise QualityGateError(
+                    f"{table}: {rows_in} rows went in, but {valid} valid + {refused} rejected + {repeated} duplicates "
+                    f"= {valid + refused + repeated} came out; nothing was published"
+                )
+        result = audit(self._valid_rows(path, contract), contract, self.docs_folder)
+        for warning in result.failed_warnings:
+            log.warning("%s: %s", table, warning)
+        if result.failed_critical:
+            raise QualityGateError(
+                f"{table}: {'; '.join(result.failed_critical)}; the table keeps its old version. "
+                f"The staged rows are at {path}, the Data Docs at {self.docs_folder}"
+            )
+        self.staged.append(Staged(contract, write or Write(), path, None, valid, refused, repeated))
+
+    @property
+    def docs_folder(self) -> Path:
+        """Where the results of audits and their Data Docs are kept."""
+        return Path(self.lake.root) / DOCS_FOLDER
+
+    def _stage(self, rows: DataFrame, contract: Contract, path: str) -> None:
+        """Write the rows once, each with the reasons against it, and its JSON where there is one."""
+        judged = rows if REASONS in rows.columns else with_reject_reasons(rows, contract)
+        if DUPLICATE not in judged.columns:
+            judged = judged.withColumn(DUPLICATE, F.lit(False))
+        content = F.col(RECORD) if RECORD in rows.columns else F.struct(*contract.column_names)
+        record = F.when(is_rejected(), F.to_json(content))
+        working = (REASONS, DUPLICATE, RECORD)
+        if "_record_id" not in contract.column_names:
+            working = (*working, "_record_id")
+        conform(judged.withColumn(RECORD, record), contract, working).write.mode("overwrite").parquet(path)
+
+    def _valid_rows(self, path: str, contract: Contract) -> DataFrame:
+        staged = self.spark.read.parquet(path)
+        return staged.where(~F.col(DUPLICATE) & ~is_rejected()).select(*contract.column_names)
+
+    def clean_up(self, folder: str) -> None:
+        """Remove a working folder of the run."""
+        delete_folder(self.spark, folder)
+
+    def commit(self) -> list[Output]:
+        """Commit what was staged: the rejected rows first, then the tables, in the order of their publishing."""
+        for staged in self.staged:
+            if staged.rows_rejected or staged.write.mode == "replace":
+                self._commit_rejected(staged)
+        return [self._commit_valid(staged) for staged in self.staged]
+
+    def _commit_rejected(self, staged: Staged) -> None:
+        contract = rejected_contract(staged.contract)
+        path = self.lake.path(contract.table)
+        if not staged.rows_rejected and table_version(self.spark, path) is None:
+            return
+        refused = self.spark.read.parquet(staged.path).where(~F.col(DUPLICATE))
+        ensure_table(self.spark, path, contract)
+        # Rejects of a slice are known by run only, so a slice's rejects are added once and a full table's are replaced.
+        write = (
+            Write()
+            if staged.write.mode == "replace"
+            else Write("append", transaction=f"{self._app_id(contract.table)}")
+        )
+        write_table(as_rejected_rows(refused, self.run_id), path, write, (), self.run_id)
+
+    def _commit_valid(self, staged: Staged) -> Output:
+        path, contract = self.lake.path(staged.contract.table), staged.contract
+        ensure_table(self.spark, path, contract)
+        if staged.unjudged is None:
+            rows, counted = self._valid_rows(staged.path, contract), None
+        else:
+            counted = Observation()
+            rows = staged.unjudged.observe(counted, F.count("*").alias("rows"))
+        before = table_version(self.spark, path)
+        write_table(rows, path, staged.write, contract.key, self.run_id)
+        version = table_version(self.spark, path)
+        assert version is not None
+        # An append that Delta knows already is not carried out, and then nothing was counted.
+        rows_valid = staged.rows_valid if counted is None else int(counted.get["rows"]) if version != before else 0
+        return Output(contract.table, version, rows_valid, staged.rows_rejected, staged.rows_deduplicated)
+
+    def _app_id(self, table: str) -> str:
+        return f"{self.job}/{table}/{self.fingerprint}"
+
+    def once(self, table: str, slice_name: str) -> Write:
+        """An append that enters a table once for its slice, however often the run is repeated."""
+        return Write("append", transaction=f"{self.job}/{table}/{slice_name}")
+
+
+def end_of_day(day: dt.date, time_zone: str) -> dt.datetime:
+    """The instant, in UTC without a zone, at which a day ends in a time zone."""
+    midnight = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), ZoneInfo(time_zone))
+    return midnight.astimezone(dt.UTC).replace(tzinfo=None)

@@ -1,0 +1,73 @@
+"""The Spark session of a job: what spark-submit has set stays, the settings fill in the rest, time is UTC everywhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from pyspark import SparkConf
+from pyspark.sql import SparkSession
+
+from jobs.lakehouse.errors import ConfigurationError
+from jobs.lakehouse.settings import Settings
+
+# On one machine the serial collector needs least memory, and is no slower on two cores.
+LOCAL_JVM_OPTIONS = "-XX:+UseSerialGC"
+
+
+def pin_time_zone() -> None:
+    """Make the Python process speak UTC; `collect` shows timestamps in the zone of the process, not of the session."""
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+
+
+def open_session(settings: Settings, application: str) -> SparkSession:
+    """The running session, or a new one on the settings' master.
+
+    Raises:
+        ConfigurationError: the jars that Delta Lake needs are neither submitted nor in the jars folder.
+    """
+    pin_time_zone()
+    _let_workers_follow()
+    submitted = SparkConf()
+    wanted = dict(settings.spark.conf)
+    if not submitted.contains("spark.master"):
+        wanted["spark.master"] = settings.spark.master
+    if not submitted.contains("spark.jars"):
+        wanted["spark.jars"] = ",".join(_jars(settings.path("jars")))
+    light = LOCAL_JVM_OPTIONS if wanted.get("spark.master", "").startswith("local") else ""
+    wanted.setdefault("spark.driver.extraJavaOptions", f"-Duser.timezone=UTC {light}".strip())
+    wanted.setdefault("spark.executor.extraJavaOptions", "-Duser.timezone=UTC")
+    wanted.setdefault("spark.executorEnv.TZ", "UTC")
+    builder = SparkSession.builder.appName(application)
+    for key, value in wanted.items():
+        if not submitted.contains(key):
+            builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return session
+
+
+def task_slots(spark: SparkSession) -> int:
+    """How many tasks run at once: the number of workers that a distributed training takes."""
+    return max(1, spark.sparkContext.defaultParallelism)
+
+
+def _let_workers_follow() -> None:
+    """Give local Python workers this interpreter and this package; a cluster gets them from spark-submit."""
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    root = str(Path(__file__).resolve().parents[2])
+    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if root not in known:
+        os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, known)])
+
+
+def _jars(folder: str) -> list[str]:
+    jars = sorted(str(jar.resolve()) for jar in Path(folder).glob("*.jar"))
+    if not jars:
+        raise ConfigurationError(
+            f"no jars in {folder}: run `make setup`, or name their folder by LAKEHOUSE__PATHS__JARS"
+        )
+    return jars

@@ -1,0 +1,306 @@
+"""Settings in layers: conf/base.yaml < the dataset < the environment < LAKEHOUSE__SECTION__KEY < the command line."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from jobs.lakehouse.errors import ConfigurationError
+
+Layers = dict[str, Any]
+
+
+class Part(BaseModel):
+    """One section of the settings; frozen, and a key that it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def digest(self) -> str:
+        """A short hash of the section's values, for the fingerprint of a run."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+
+class PathSettings(Part):
+    """Where things lie; `{dataset}` stands for the dataset's name."""
+
+    lake: str = "lake/{dataset}"
+    data: str = "data/{dataset}"
+    truth: str = "data/{dataset}-truth"
+    jars: str = "jars"
+
+
+class SparkSettings(Part):
+    """The session, where spark-submit has not already set it."""
+
+    master: str = "local[*]"
+    conf: dict[str, str] = {}
+
+
+class CalendarSettings(Part):
+    """The business's time zone and currency."""
+
+    time_zone: str = "UTC"
+    currency_code: str = "EUR"
+    phone_region: str = "CN"
+
+
+class PrivacySettings(Part):
+    """Where the secret key is read from; its value never stands in a setting."""
+
+    key_file: str | None = None
+
+
+class TrackingSettings(Part):
+    """The MLflow store."""
+
+    uri: str = "sqlite:///mlflow/mlflow.db"
+    artifacts: str = "mlflow/artifacts"
+
+
+class IngestSettings(Part):
+    """How deliveries are taken in."""
+
+    max_quarantined_files_share: float = Field(0.5, ge=0, le=1)
+
+
+class IdentitySettings(Part):
+    """How identifiers join accounts: per kind, the most accounts that one value may join; 1 never joins."""
+
+    max_accounts_per_identifier: dict[str, int] = {"phone": 3, "email": 3, "device": 1}
+    engine: Literal["graphframes"] = "graphframes"
+
+
+class FeatureSettings(Part):
+    """The windows of features, and the grid of panel dates that churn is learned from."""
+
+    windows_days: tuple[int, ...] = (7, 30, 90, 365)
+    panel_step_days: int = Field(28, ge=1)
+    panel_dates: int = Field(8, ge=1)
+
+
+class ChurnSettings(Part):
+    """Churned: no order in `window_days` days that begin `gap_days` days after the as-of date."""
+
+    population_days: int = 365
+    gap_days: int = 7
+    window_days: int = 60
+    close_after_days: int = 3
+    rounds: int = 400
+    early_stopping_rounds: int = 30
+    max_depth: int = 4
+    learning_rate: float = 0.05
+    min_training_rows: int = 200
+    bootstrap_replicates: int = 200
+    seed: int = 7
+
+    @property
+    def label_days(self) -> int:
+        """Days from an as-of date until its label is closed."""
+        return self.gap_days + self.window_days + self.close_after_days
+
+
+class DemandSettings(Part):
+    """Weekly demand, direct to `horizon_weeks`; a week is closed `close_after_days` days after it ends."""
+
+    horizon_weeks: int = 13
+    close_after_days: int = 3
+    origins: int = Field(72, ge=1, description="newest origin weeks that features are made for")
+    test_origins: int = Field(4, ge=1)
+    calibration_weeks: int = Field(8, ge=1)
+    min_history_weeks: int = 8
+    min_units: int = Field(10, description="pieces in 26 weeks below which a series is not forecast")
+    rounds: int = 300
+    early_stopping_rounds: int = 25
+    max_depth: int = 5
+    learning_rate: float = 0.06
+    interval: float = Field(0.8, gt=0, lt=1)
+    min_training_rows: int = 500
+    bootstrap_replicates: int = 200
+    seed: int = 7
+
+
+class WorldSettings(Part):
+    """The simulated retail world: its seed, size and dirt."""
+
+    seed: int = 20251228
+    customers: int = Field(4000, ge=1, le=100_000_000)
+    start_date: dt.date = dt.date(2024, 1, 1)
+    weeks: int = Field(104, ge=1)
+    truth_weeks_ahead: int = 26
+    products: int = 48
+    stores: int = 5
+    time_zone: str = "Asia/Shanghai"
+    currency_code: str = "CNY"
+    orders_per_year: float = 8.0
+    visits_per_year: float = 36.0
+    lifetime_days: float = 900.0
+    duplicate_share: float = 0.005
+    late_share: float = 0.02
+    bad_date_share: float = 0.001
+    bad_price_share: float = 0.0005
+
+    @property
+    def last_day(self) -> dt.date:
+        """The last day that the world's raw files tell of."""
+        return self.start_date + dt.timedelta(days=7 * self.weeks - 1)
+
+
+class Settings(BaseSettings):
+    """All settings of a run; a job is handed only the sections that it declares."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="LAKEHOUSE__", env_nested_delimiter="__")
+
+    environment: str = "local"
+    dataset: str = "world"
+    title: str = ""
+    simulated: bool = False
+    run_date: dt.date | None = None
+    conf_dir: str = "conf"
+    paths: PathSettings = PathSettings()
+    spark: SparkSettings = SparkSettings()
+    calendar: CalendarSettings = CalendarSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    tracking: TrackingSettings = TrackingSettings()
+    ingest: IngestSettings = IngestSettings()
+    identity: IdentitySettings = IdentitySettings()
+    features: FeatureSettings = FeatureSettings()
+    churn: ChurnSettings = ChurnSettings()
+    demand: DemandSettings = DemandSettings()
+    world: WorldSettings = WorldSettings()
+
+    def path(self, name: Literal["lake", "data", "truth", "jars"]) -> str:
+        """One of the paths, with the dataset's name filled in; one on the local disk is made absolute."""
+        told = str(getattr(self.paths, name)).format(dataset=self.dataset)
+        return told if ":" in told.split("/")[0] else str(Path(told).resolve())
+
+    @property
+    def digest(self) -> str:
+        """A short hash of all settings, kept in the ledger."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+
+def load_settings(
+    environment: str, dataset: str, conf_dir: str | None = None, overrides: Mapping[str, Any] | None = None
+) -> Settings:
+    """The settings of one dataset in one environment.
+
+    Args:
+        environment: name of a file in conf/environments, without `.yaml`.
+        dataset: name of a folder in conf/datasets.
+        conf_dir: folder with base.yaml; by default the conf/ that ships with the package.
+        overrides: what the command line says, by dotted key (`paths.lake`); None values are left out.
+
+    Raises:
+        ConfigurationError: a file is missing, a key is unknown or a value is wrong.
+    """
+    folder = find_conf_dir(conf_dir)
+    layers: Layers = {}
+    for file in (
+        folder / "base.yaml",
+        folder / "datasets" / dataset / "dataset.yaml",
+        folder / "environments" / f"{environment}.yaml",
+    ):
+        _merge(layers, _read_yaml(file))
+    _refuse_unknown_variables()
+    fixed: Layers = {"environment": environment, "dataset": dataset, "conf_dir": str(folder)}
+    for key, value in (overrides or {}).items():
+        if value is not None:
+            _merge(fixed, _nested(key, value))
+    try:
+        return _layered(layers)(**fixed)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error, environment, dataset)) from error
+
+
+def _layered(files: Layers) -> type[Settings]:
+    """The settings whose lowest layer is what the files say; above it the variables, above them the command line."""
+
+    class LayeredSettings(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, InitSettingsSource(settings_cls, files)
+
+    return LayeredSettings
+
+
+def find_conf_dir(conf_dir: str | None) -> Path:
+    """The configuration folder: the one named, else conf/ of a checkout, else the one inside the installed package."""
+    package = Path(__file__).resolve().parents[1]
+    candidates = [Path(conf_dir)] if conf_dir else [package.parent / "conf", package / "conf"]
+    for folder in candidates:
+        if (folder / "base.yaml").is_file():
+            return folder
+    raise ConfigurationError(f"no base.yaml in {' or '.join(map(str, candidates))}; name its folder with --conf-dir")
+
+
+def known_datasets(conf_dir: Path) -> list[str]:
+    """The names that --dataset takes."""
+    return sorted(file.parent.name for file in conf_dir.glob("datasets/*/dataset.yaml"))
+
+
+def _read_yaml(file: Path) -> Layers:
+    if not file.is_file():
+        kind = {"environments": "environment", "datasets": "dataset"}.get(file.parent.name, "dataset")
+        siblings = [path.stem for path in file.parent.glob("*.yaml")] or [
+            path.name for path in file.parents[1].glob("*")
+        ]
+        raise ConfigurationError(f"unknown {kind}: {file} is missing; there are: {', '.join(sorted(siblings))}")
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{file} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{file} must hold keys and values, not {type(content).__name__}")
+    return content
+
+
+def _merge(below: Layers, above: Mapping[str, Any]) -> Layers:
+    for key, value in above.items():
+        if isinstance(value, Mapping) and isinstance(below.get(key), dict):
+            _merge(below[key], value)
+        else:
+            below[key] = dict(value) if isinstance(value, Mapping) else value
+    return below
+
+
+def _nested(dotted_key: str, value: Any) -> Layers:
+    for name in reversed(dotted_key.split(".")):
+        value = {name: value}
+    nested: Layers = value
+    return nested
+
+
+def _refuse_unknown_variables() -> None:
+    for variable in os.environ:
+        if variable.startswith("LAKEHOUSE__"):
+            section = variable.removeprefix("LAKEHOUSE__").split("__")[0].lower()
+            if section not in Settings.model_fields:
+                raise ConfigurationError(
+                    f"environment variable {variable}: there is no section {section!r}; "
+                    f"known are {', '.join(Settings.model_fields)}"
+                )
+
+
+def _explain(error: ValidationError, environment: str, dataset: str) -> str:
+    faults = "; ".join(
+        f"{'.'.join(map(str, fault['loc']))}: "
+        + ("unknown setting" if fault["type"] == "extra_forbidden" else f"{fault['msg']} (got {fault['input']!r})")
+        for fault in error.errors()
+    )
+    return f"settings of dataset {dataset}, environment {environment}: {faults}"

@@ -1,0 +1,146 @@
+"""Sources: how the files of one feed are read, which fields are personal, and what each silver table takes from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from jobs.lakehouse.contracts import Contract, ContractColumn
+from jobs.lakehouse.errors import ConfigurationError
+from jobs.lakehouse.personal import PersonalKind
+from jobs.lakehouse.settings import Part
+
+TECHNICAL_COLUMNS = (
+    ContractColumn("_record_id", "string", "Id of the record: a hash of its delivery and its fields."),
+    ContractColumn("_arrived_at", "timestamp", "When the record arrived, as the source declares it; UTC."),
+    ContractColumn("_delivery_id", "string", "Id of the file that brought the record: a hash of its path and content."),
+    ContractColumn(
+        "_is_unparseable", "boolean", "Whether the record could not be parted into fields; see vault.payloads."
+    ),
+)
+
+
+class SourceField(Part):
+    """A field of a feed; a dotted name reaches into nested JSON, and becomes a column with underscores."""
+
+    name: str
+    description: str
+    personal: PersonalKind | None = None
+    is_optional: bool = Field(False, alias="optional")
+
+    @property
+    def column(self) -> str:
+        """The field's column in bronze."""
+        return self.name.replace(".", "_")
+
+
+class LocalTime(Part):
+    """A wall-clock time of the source, turned into UTC by the source's time zone."""
+
+    local: str
+    formats: tuple[str, ...] = ("yyyy-MM-dd HH:mm:ss",)
+
+
+class TableMapping(Part):
+    """What a silver table takes from a feed: SQL over the feed's fields per column, for the rows where `where` holds.
+
+    Rows for which a condition of `reject` holds are refused, with its name as the reason.
+    """
+
+    columns: dict[str, str | LocalTime]
+    where: str = "true"
+    reject: dict[str, str] = {}
+
+
+class Source(Part):
+    """One feed of a dataset, as conf/datasets/<dataset>/<source>.yaml declares it."""
+
+    source: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    description: str
+    files: str
+    format: Literal["csv", "json"] = "csv"
+    multi_line: bool = True
+    time_zone: str = "UTC"
+    arrival: str
+    fields: tuple[SourceField, ...]
+    tables: dict[str, TableMapping]
+
+    @model_validator(mode="after")
+    def _fields_are_distinct(self) -> Source:
+        columns = [entry.column for entry in self.fields]
+        if len(set(columns)) != len(columns):
+            raise ValueError("two fields have the same column")
+        return self
+
+    @property
+    def bronze_table(self) -> str:
+        """The table that keeps this feed's records as they came."""
+        return f"bronze.{self.source}"
+
+    @property
+    def reports_unparseable(self) -> str:
+        """The one silver table that counts the feed's unparseable records among its rejected ones."""
+        return next(iter(self.tables))
+
+    @property
+    def bronze_contract(self) -> Contract:
+        """The contract of the bronze table: every field as text, a personal one as token and mask."""
+        columns: list[ContractColumn] = []
+        for entry in self.fields:
+            if entry.personal:
+                columns.append(
+                    ContractColumn(
+                        f"{entry.column}_token",
+                        "string",
+                        f"{entry.description} Keyed token.",
+                        classification="personal-token",
+                    )
+                )
+                columns.append(
+                    ContractColumn(
+                        f"{entry.column}_masked",
+                        "string",
+                        f"{entry.description} Masked.",
+                        classification="personal-masked",
+                    )
+                )
+            else:
+                columns.append(ContractColumn(entry.column, "string", entry.description))
+        return Contract(
+            table=self.bronze_table,
+            grain=f"One row per delivered record: {self.description}",
+            columns=(*columns, *TECHNICAL_COLUMNS),
+        )
+
+
+@cache
+def read_sources(conf_dir: Path, dataset: str) -> Mapping[str, Source]:
+    """The feeds of a dataset, by name.
+
+    Raises:
+        ConfigurationError: a file that can't be read, or with a key or value that is not known.
+    """
+    sources: dict[str, Source] = {}
+    for file in sorted((conf_dir / "datasets" / dataset).glob("*.yaml")):
+        if file.stem == "dataset":
+            continue
+        try:
+            source = Source.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+        except (yaml.YAMLError, ValidationError) as error:
+            raise ConfigurationError(f"{file}: {error}") from error
+        if source.source != file.stem:
+            raise ConfigurationError(f"{file}: the source must be named {file.stem!r}, not {source.source!r}")
+        sources[source.source] = source
+    if not sources:
+        raise ConfigurationError(f"dataset {dataset} has no sources in {conf_dir / 'datasets' / dataset}")
+    return sources
+
+
+def sources_of(sources: Mapping[str, Source], table: str) -> list[tuple[Source, TableMapping]]:
+    """The feeds that a silver table takes rows from."""
+    return [(source, source.tables[table]) for source in sources.values() if table in source.tables]

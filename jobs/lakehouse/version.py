@@ -1,0 +1,3 @@
+"""The version of the product; setup.py reads it too."""
+
+VERSION = "0.1.0"

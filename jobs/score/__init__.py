@@ -1,0 +1,1 @@
+"""Features and champions to gold scores."""

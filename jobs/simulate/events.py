@@ -1,0 +1,86 @@
+"""The feed of app and web events, as JSON lines in the Segment spec."""
+
+import numpy as np
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.lakehouse.settings import WorldSettings
+from jobs.simulate import texts
+from jobs.simulate.assortment import product_ids
+from jobs.simulate.batches import generated
+from jobs.simulate.contacts import NONE, contacts
+from jobs.simulate.draws import Columns, Integers, Stream, scrambled
+from jobs.simulate.orders import only_channel, orders
+from jobs.simulate.people import people
+from jobs.simulate.sales import ORDER_BITS, copies
+from jobs.simulate.visits import all_events, anonymous_ids, message_ids, received_ms
+
+EVENT_SCHEMA = (
+    "message long, name long, device long, anonymous long, account long, product long, order_number long,"
+    " campaign long, happened_at timestamp_ntz, received_at timestamp_ntz, copies long, copy_months long"
+)
+
+
+def event_batch(settings: WorldSettings, persons: Integers) -> Columns:
+    """One row per event of these persons, in numbers."""
+    crowd = people(settings, persons)
+    known = contacts(settings, crowd)
+    events = all_events(settings, crowd, known, only_channel(orders(settings, crowd), is_online=True))
+    order_number = scrambled(settings.seed, "orders", events.order_key, ORDER_BITS)
+    return {
+        "message": message_ids(settings, events),
+        "name": events.name,
+        "device": events.device,
+        "anonymous": anonymous_ids(settings, events.device),
+        "account": events.account,
+        "product": events.product,
+        "order_number": np.where(events.order_key == NONE, NONE, order_number),
+        "campaign": events.campaign,
+        "happened_at": events.happened_ms.astype("datetime64[ms]").astype("datetime64[us]"),
+        "received_at": received_ms(settings, events).astype("datetime64[ms]").astype("datetime64[us]"),
+    } | copies(settings, Stream.EVENT_COPY, events.key)
+
+
+def event_numbers(spark: SparkSession, settings: WorldSettings, partitions: int = 0) -> DataFrame:
+    """One row per true event, in numbers; `copies` tells how often it is delivered again."""
+    return generated(spark, settings, event_batch, EVENT_SCHEMA, partitions)
+
+
+def campaign() -> Column:
+    """Where the visitor came from; null for most."""
+    sources, media = ([pair[place] for pair in texts.CAMPAIGNS] for place in (0, 1))
+    named = F.struct(
+        texts.listed(sources, F.col("campaign")).alias("source"), texts.listed(media, F.col("campaign")).alias("medium")
+    )
+    return F.when(F.col("campaign") >= 0, named)
+
+
+def payload(settings: WorldSettings) -> Column:
+    """The JSON text of an event; a field that an event lacks is absent."""
+    context = F.struct(F.struct(texts.device_id("device").alias("id")).alias("device"), campaign().alias("campaign"))
+    properties = F.struct(
+        texts.listed(product_ids(settings), F.col("product")).alias("product_id"),
+        texts.numbered("W", "order_number", 14).alias("order_id"),
+    )
+    message = F.struct(
+        F.concat(F.lit("m-"), texts.hexadecimal("message")).alias("messageId"),
+        F.lit("track").alias("type"),
+        texts.listed(texts.EVENT_NAMES, F.col("name")).alias("event"),
+        F.concat(F.lit("n-"), texts.hexadecimal("anonymous")).alias("anonymousId"),
+        texts.account_id("account").alias("userId"),
+        context.alias("context"),
+        properties.alias("properties"),
+        texts.utc_text_with_millis("happened_at").alias("timestamp"),
+        texts.utc_text_with_millis("received_at").alias("receivedAt"),
+    )
+    return F.to_json(message)
+
+
+def app_events(spark: SparkSession, settings: WorldSettings) -> DataFrame:
+    """One row per event: its JSON text as `value`, and when it was received."""
+    return event_numbers(spark, settings).select(
+        payload(settings).alias("value"),
+        texts.utc_text_with_millis("received_at").alias("exported_at"),
+        F.col("copies"),
+        F.col("copy_months"),
+    )

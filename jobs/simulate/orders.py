@@ -1,0 +1,169 @@
+"""Orders and their lines, online and at the till: a Poisson process with a shared season and personal rates."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jobs.lakehouse.settings import WorldSettings
+from jobs.simulate.assortment import assortment
+from jobs.simulate.contacts import NONE, Contacts, phone_on
+from jobs.simulate.draws import (
+    Flags,
+    Integers,
+    Numbers,
+    Stream,
+    chosen,
+    happens,
+    poisson_quantile,
+    small_count,
+    uniform,
+)
+from jobs.simulate.local_time import second_of_day
+from jobs.simulate.people import SHOWS_CARD_SHARE, People
+from jobs.simulate.seasons import day_count, moment_of_season, season_until
+
+ENTITY_SPAN = 2**14  # orders (and visits) of one person at most
+LINE_SPAN = 2**6  # lines of one order at most
+EXTRA_LINES = 1.2
+EXTRA_QUANTITY = 0.3
+LOGS_IN_SHARE = 0.9
+SECOND_ACCOUNT_USE = 0.3
+SECOND_EMAIL_USE = 0.3
+RETURNED_SHARE = 0.04
+RETURN_DAYS = (3, 20)
+LATEST_DAYS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Orders:
+    """Some orders, one entry per order in each array; `owner` is the index of the person in the batch."""
+
+    owner: Integers
+    key: Integers
+    day: Integers
+    second: Integers
+    is_online: Flags
+    store: Integers
+
+
+@dataclass(frozen=True, eq=False)
+class OrderLines:
+    """Some lines of orders, sold or brought back, one entry per line; `order` is the order's index in the batch."""
+
+    order: Integers
+    key: Integers
+    line_no: Integers
+    product: Integers
+    quantity: Integers
+    unit_cents: Integers
+    list_cents: Integers
+    day: Integers
+    second: Integers
+    is_return: Flags
+
+
+def arrivals(
+    settings: WorldSettings, crowd: People, rate: Numbers, count: Stream, day: Stream
+) -> tuple[Integers, Integers, Integers]:
+    """Owner, key and day of each arrival of a Poisson process with a rate per person, while the person is active.
+
+    Returns:
+        Three arrays, one entry per arrival; the key is person_id * ENTITY_SPAN + number of the arrival.
+    """
+    world_end = float(day_count(settings))
+    begin = season_until(settings, np.clip(crowd.active_from, 0.0, world_end))
+    length = season_until(settings, np.clip(crowd.active_until, 0.0, world_end)) - begin
+    counts = poisson_quantile(uniform(settings.seed, count, crowd.person_id), rate * length)
+    owner = np.repeat(np.arange(len(counts)), counts)
+    number = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+    key = crowd.person_id[owner] * ENTITY_SPAN + number
+    moments = moment_of_season(settings, begin[owner] + uniform(settings.seed, day, key) * length[owner])
+    return owner, key, np.minimum(moments, world_end - 1).astype(np.int64)
+
+
+def orders(settings: WorldSettings, crowd: People) -> Orders:
+    """All orders of these persons inside the world."""
+    owner, key, day = arrivals(settings, crowd, crowd.order_rate, Stream.ORDER_COUNT, Stream.ORDER_DAY)
+    is_online = happens(settings.seed, Stream.ORDER_CHANNEL, key, crowd.online_share[owner])
+    return Orders(
+        owner=owner,
+        key=key,
+        day=day,
+        second=second_of_day(uniform(settings.seed, Stream.ORDER_TIME, key)),
+        is_online=is_online,
+        store=np.where(is_online, settings.stores, crowd.home_store[owner]),
+    )
+
+
+def only_channel(placed: Orders, is_online: bool) -> Orders:
+    """The orders of the web shop, or those of the physical stores."""
+    kept = placed.is_online == is_online
+    return Orders(**{name: values[kept] for name, values in vars(placed).items()})
+
+
+def order_lines(settings: WorldSettings, placed: Orders) -> OrderLines:
+    """The lines sold in these orders."""
+    seed, goods = settings.seed, assortment(settings)
+    counts = 1 + small_count(uniform(seed, Stream.LINE_COUNT, placed.key), EXTRA_LINES)
+    order = np.repeat(np.arange(len(counts)), counts)
+    line_no = 1 + np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    key = placed.key[order] * LINE_SPAN + line_no
+    week = placed.day[order] // 7
+    product = goods.chosen_products(uniform(seed, Stream.LINE_PRODUCT, key), placed.store[order], week)
+    return OrderLines(
+        order=order,
+        key=2 * key,
+        line_no=line_no,
+        product=product,
+        quantity=1 + small_count(uniform(seed, Stream.LINE_QUANTITY, key), EXTRA_QUANTITY),
+        unit_cents=goods.price_cents[week, product],
+        list_cents=goods.list_cents[product],
+        day=placed.day[order],
+        second=placed.second[order],
+        is_return=np.zeros(len(order), dtype=np.bool_),
+    )
+
+
+def with_returns(settings: WorldSettings, sold: OrderLines) -> OrderLines:
+    """The lines sold, and after them those brought back inside the world, with negative quantity and the price paid."""
+    least, greatest = RETURN_DAYS
+    days = least + chosen(settings.seed, Stream.LINE_RETURN_DELAY, sold.key, greatest - least + 1)
+    wanted = happens(settings.seed, Stream.LINE_RETURNED, sold.key, RETURNED_SHARE)
+    back = wanted & (sold.day + days < day_count(settings))
+    later_second = second_of_day(uniform(settings.seed, Stream.LINE_RETURN_DELAY, sold.key, 1))
+    returned = {name: values[back] for name, values in vars(sold).items()} | {
+        "key": sold.key[back] + 1,
+        "quantity": -sold.quantity[back],
+        "day": (sold.day + days)[back],
+        "second": later_second[back],
+        "is_return": np.ones(int(back.sum()), dtype=np.bool_),
+    }
+    return OrderLines(**{name: np.concatenate([values, returned[name]]) for name, values in vars(sold).items()})
+
+
+def accounts_shown(settings: WorldSettings, known: Contacts, placed: Orders) -> Integers:
+    """The account that each online order is placed with; NONE for a guest."""
+    own, second = known.account[placed.owner], known.second_account[placed.owner]
+    later = placed.day > known.second_account_day[placed.owner]
+    uses_second = later & happens(settings.seed, Stream.ORDER_ACCOUNT, placed.key, SECOND_ACCOUNT_USE)
+    logs_in = happens(settings.seed, Stream.ORDER_IDENTIFIED, placed.key, LOGS_IN_SHARE)
+    return np.where(logs_in, np.where(uses_second, second, own), NONE)
+
+
+def cards_shown(settings: WorldSettings, known: Contacts, placed: Orders) -> Integers:
+    """The card shown at the till for each order; NONE for an anonymous receipt."""
+    shows = happens(settings.seed, Stream.ORDER_IDENTIFIED, placed.key, SHOWS_CARD_SHARE)
+    return np.where(shows, known.card[placed.owner], NONE)
+
+
+def guest_contacts(settings: WorldSettings, known: Contacts, placed: Orders) -> tuple[Integers, Integers]:
+    """The e-mail number and the phone that a guest would leave with each order."""
+    second = known.second_email[placed.owner]
+    uses_second = (second != NONE) & happens(settings.seed, Stream.ORDER_TEXT, placed.key, SECOND_EMAIL_USE)
+    return np.where(uses_second, second, known.email[placed.owner]), phone_on(known, placed.owner, placed.day)
+
+
+def days_late(settings: WorldSettings, keys: Integers) -> Integers:
+    """By how many days the delivery of each order or event is late: 0 for nearly all, else 1 to LATEST_DAYS."""
+    late = happens(settings.seed, Stream.LATE, keys, settings.late_share)
+    return np.where(late, 1 + chosen(settings.seed, Stream.LATE_DAYS, keys, LATEST_DAYS), 0)

@@ -1,0 +1,137 @@
+"""Numbers into the texts that sources write: ids, names, phones in mixed formats, e-mails, times, spoilt values."""
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+SURNAMES = (
+    *(
+        "王 wang",
+        "李 li",
+        "张 zhang",
+        "刘 liu",
+        "陈 chen",
+        "杨 yang",
+        "赵 zhao",
+        "黄 huang",
+        "周 zhou",
+        "吴 wu",
+        "徐 xu",
+    ),
+    *("孙 sun", "胡 hu", "朱 zhu", "高 gao", "林 lin", "何 he", "郭 guo", "马 ma", "罗 luo", "梁 liang", "宋 song"),
+    *("郑 zheng", "谢 xie"),
+)
+GIVEN_NAMES = (
+    *("伟 wei", "芳 fang", "娜 na", "敏 min", "静 jing", "丽 li", "强 qiang", "磊 lei", "军 jun", "洋 yang", "勇 yong"),
+    *("艳 yan", "杰 jie", "娟 juan", "涛 tao", "明 ming", "超 chao", "霞 xia", "平 ping", "刚 gang", "桂英 guiying"),
+    *("秀兰 xiulan", "志强 zhiqiang", "建华 jianhua", "晓明 xiaoming", "雨欣 yuxin", "子涵 zihan", "浩然 haoran"),
+    *("欣怡 xinyi", "梓萱 zixuan", "宇轩 yuxuan", "思远 siyuan", "佳琪 jiaqi", "文博 wenbo", "诗涵 shihan"),
+    *("俊杰 junjie", "雪梅 xuemei", "海燕 haiyan", "春梅 chunmei", "国强 guoqiang"),
+)
+EMAIL_DOMAINS = ("qq.com", "163.com", "126.com", "sina.com", "outlook.com", "gmail.com")
+CAMPAIGNS = (("baidu", "cpc"), ("wechat", "social"), ("newsletter", "email"), ("douyin", "video"))
+BAD_DATES = ("2025-02-31 10:00:00", "31/13/2024", "", "0000-00-00 00:00:00", "yesterday", "2024-13-01 08:15:00")
+BAD_PRICES = ("abc", "N/A")
+FULL_WIDTH_DIGITS = "０１２３４５６７８９"
+EVENT_NAMES = ("Product Viewed", "Order Completed")
+
+
+def listed(texts: Sequence[str], index: Column) -> Column:
+    """The text at this place of a list, counted from 0; null where the place is below 0."""
+    return F.when(index >= 0, F.element_at(F.array(*[F.lit(text) for text in texts]), index.cast("int") + 1))
+
+
+def numbered(prefix: str, number: str, digits: int) -> Column:
+    """An id like C0000000042; null where the number is below 0."""
+    text = F.concat(F.lit(prefix), F.lpad(F.col(number).cast("string"), digits, "0"))
+    return F.when(F.col(number) >= 0, text)
+
+
+def account_id(number: str) -> Column:
+    """The id of a web account."""
+    return numbered("A", number, 10)
+
+
+def card_no(number: str) -> Column:
+    """The number of a member card."""
+    return numbered("C", number, 10)
+
+
+def hexadecimal(number: str) -> Column:
+    """Sixteen lower-case hexadecimal digits of a 64-bit number."""
+    return F.lower(F.lpad(F.hex(F.col(number)), 16, "0"))
+
+
+def device_id(number: str) -> Column:
+    """The id of a device; null where the number is 0."""
+    return F.when(F.col(number) != 0, F.concat(F.lit("d-"), hexadecimal(number)))
+
+
+def full_name(surname: str, given_name: str) -> Column:
+    """A Chinese name, surname first."""
+    surnames, given_names = ([name.split()[0] for name in names] for names in (SURNAMES, GIVEN_NAMES))
+    return F.concat(listed(surnames, F.col(surname)), listed(given_names, F.col(given_name)))
+
+
+def email(surname: str, given_name: str, number: str) -> Column:
+    """The e-mail address of a person, normalised; null where the number is below 0."""
+    surnames, given_names = ([name.split()[1] for name in names] for names in (SURNAMES, GIVEN_NAMES))
+    mailbox = F.concat(
+        listed(surnames, F.col(surname)),
+        listed(given_names, F.col(given_name)),
+        F.lower(F.conv(F.col(number).cast("string"), 10, 36)),
+    )
+    domain = listed(EMAIL_DOMAINS, F.col(number) % len(EMAIL_DOMAINS))
+    return F.when(F.col(number) >= 0, F.concat(mailbox, F.lit("@"), domain))
+
+
+def email_as_typed(address: Column, style: Column) -> Column:
+    """An address as people type it: capitals here and there, blanks around it; style is a number from 0 to 99."""
+    return (
+        F.when(style < 4, F.upper(address))
+        .when(style < 10, F.initcap(address))
+        .when(style < 14, F.concat(F.lit(" "), address))
+        .when(style < 18, F.concat(address, F.lit("  ")))
+        .otherwise(address)
+    )
+
+
+def phone_as_typed(number: str, style: Column) -> Column:
+    """A phone as people type it, in one of six formats; null where the number is below 0; style is from 0 to 99."""
+    digits = F.col(number).cast("string")
+    first, middle, last = F.substring(digits, 1, 3), F.substring(digits, 4, 4), F.substring(digits, 8, 4)
+    written = (
+        F.when(style < 12, F.concat(F.lit("+86 "), first, F.lit("-"), middle, F.lit("-"), last))
+        .when(style < 18, F.concat(F.lit("0086 "), F.concat_ws(" ", first, middle, last)))
+        .when(style < 30, F.concat_ws(" ", first, middle, last))
+        .when(style < 34, F.translate(digits, "0123456789", FULL_WIDTH_DIGITS))
+        .when(style < 44, F.concat(F.lit("+86"), digits))
+        .otherwise(digits)
+    )
+    return F.when(F.col(number) >= 0, written)
+
+
+def phone_e164(number: str) -> Column:
+    """A phone in international form; null where the number is below 0."""
+    return F.when(F.col(number) >= 0, F.concat(F.lit("+86"), F.col(number).cast("string")))
+
+
+def utc_text(moment: str) -> Column:
+    """A UTC time like 2024-05-01T18:00:00Z."""
+    return F.concat(F.translate(F.col(moment).cast("string"), " ", "T"), F.lit("Z"))
+
+
+def utc_text_with_millis(moment: str) -> Column:
+    """A UTC time like 2024-05-01T03:04:05.123Z, of a moment that has a fraction of a second."""
+    return F.concat(F.rpad(F.translate(F.col(moment).cast("string"), " ", "T"), 23, "0"), F.lit("Z"))
+
+
+def amount(cents: str) -> Column:
+    """An amount with two decimals from whole cents."""
+    return (F.col(cents).cast("decimal(18,0)") / 100).cast("decimal(18,2)").cast("string")
+
+
+def spoilt(text: Column, bad_texts: Sequence[str], kind: str) -> Column:
+    """The text, or the bad one at place `kind` of the list where that is not below 0."""
+    return F.coalesce(listed(bad_texts, F.col(kind)), text)

@@ -1,0 +1,172 @@
+"""Write what is true of the world and no source tells: persons, identifiers, season, expected demand, rows per feed."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.lakehouse.settings import WorldSettings
+from jobs.simulate import texts
+from jobs.simulate.assortment import product_ids, store_ids
+from jobs.simulate.batches import generated
+from jobs.simulate.contacts import contacts
+from jobs.simulate.draws import Columns, Integers
+from jobs.simulate.events import event_numbers
+from jobs.simulate.expectation import EXPECTED_ORDERS_SCHEMA, expected_orders, expected_units
+from jobs.simulate.folders import FileSystem, world_facts, written_once
+from jobs.simulate.people import SHOWS_CARD_SHARE, people
+from jobs.simulate.sales import sales
+from jobs.simulate.seasons import season_factors
+
+PERSON_SCHEMA = (
+    "person_id long, joined_day int, dropout_day int, order_rate_per_day double, dropout_rate_per_day double,"
+    " visit_rate_per_day double, online_share double, online_identified_share double, store_identified_share double,"
+    " home_store int"
+)
+CONTACT_SCHEMA = (
+    "person_id long, surname long, given_name long, account long, second_account long, card long, phone long,"
+    " later_phone long, partner_phone long, lends_phone boolean, email long, second_email long, device long,"
+    " second_device long, partner_device long, lends_device boolean"
+)
+
+
+def person_batch(settings: WorldSettings, persons: Integers) -> Columns:
+    """One row per person: the parameters, days counted from the world's first."""
+    crowd = people(settings, persons)
+    return {
+        "person_id": persons,
+        "joined_day": crowd.joined_day,
+        "dropout_day": np.floor(crowd.active_until).astype(np.int64),
+        "order_rate_per_day": crowd.order_rate,
+        "dropout_rate_per_day": crowd.dropout_rate,
+        "visit_rate_per_day": crowd.visit_rate,
+        "online_share": crowd.online_share,
+        "online_identified_share": np.ones(len(persons)),
+        "store_identified_share": np.where(crowd.has_card, SHOWS_CARD_SHARE, 0.0),
+        "home_store": crowd.home_store,
+    }
+
+
+def contact_batch(settings: WorldSettings, persons: Integers) -> Columns:
+    """One row per person: all identifiers, as numbers."""
+    known = vars(contacts(settings, people(settings, persons)))
+    names = [part.split()[0] for part in CONTACT_SCHEMA.split(",")]
+    return {"person_id": persons} | {name: known[name] for name in names if name != "person_id"}
+
+
+def persons(spark: SparkSession, settings: WorldSettings) -> DataFrame:
+    """One row per person: when they joined and dropped out (maybe long after the world's end), and their rates."""
+    first_day = F.lit(settings.start_date)
+    return generated(spark, settings, person_batch, PERSON_SCHEMA).select(
+        "person_id",
+        F.date_add(first_day, F.col("joined_day")).alias("joined_on"),
+        F.date_add(first_day, F.col("dropout_day")).alias("dropped_out_on"),
+        *("order_rate_per_day", "dropout_rate_per_day", "visit_rate_per_day", "online_share"),
+        *("online_identified_share", "store_identified_share"),
+        texts.listed(store_ids(settings), F.col("home_store")).alias("home_store_id"),
+    )
+
+
+def identifier(kind: str, value: Column, shared: Column | None = None) -> Column:
+    """One identifier as a struct; the value is null where a person doesn't have it."""
+    is_shared = F.lit(False) if shared is None else shared
+    return F.struct(F.lit(kind).alias("kind"), value.alias("value"), is_shared.alias("shared"))
+
+
+def identifiers(spark: SparkSession, settings: WorldSettings) -> DataFrame:
+    """One row per person and identifier, normalised; `shared` where the household's other person uses it too."""
+    listed = F.array(
+        identifier("account", texts.account_id("account")),
+        identifier("account", texts.account_id("second_account")),
+        identifier("card", texts.card_no("card")),
+        identifier("phone", texts.phone_e164("phone"), F.col("lends_phone")),
+        identifier("phone", texts.phone_e164("later_phone")),
+        identifier("phone", texts.phone_e164("partner_phone"), F.lit(True)),
+        identifier("email", texts.email("surname", "given_name", "email")),
+        identifier("email", texts.email("surname", "given_name", "second_email")),
+        identifier("device", texts.device_id("device"), F.col("lends_device")),
+        identifier("device", texts.device_id("second_device")),
+        identifier("device", texts.device_id("partner_device"), F.lit(True)),
+    )
+    known = generated(spark, settings, contact_batch, CONTACT_SCHEMA)
+    return known.select("person_id", F.inline(listed)).where(F.col("value").isNotNull())
+
+
+def calendar(spark: SparkSession, settings: WorldSettings) -> DataFrame:
+    """One row per day, through the last one that the truth foresees: the season factor that all customers share."""
+    factors = season_factors(settings)
+    rows = [(settings.start_date + timedelta(days=day), float(factor)) for day, factor in enumerate(factors)]
+    return spark.createDataFrame(rows, "date date, season_factor double").coalesce(1)
+
+
+def demand(spark: SparkSession, settings: WorldSettings) -> DataFrame:
+    """One row per product, store and week: the expected units sold, returns not taken off."""
+
+    def by_product(frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        for totals in frames:
+            yield expected_units(settings, totals)
+
+    partial_sums = generated(spark, settings, expected_orders, EXPECTED_ORDERS_SCHEMA)
+    totals = partial_sums.groupBy("store", "week").agg(F.sum("expected_orders").alias("expected_orders"))
+    units = totals.mapInPandas(by_product, "product int, store int, week int, expected_units double")
+    return units.select(
+        texts.listed(product_ids(settings), F.col("product")).alias("product_id"),
+        texts.listed(store_ids(settings), F.col("store")).alias("store_id"),
+        F.date_add(F.lit(settings.start_date), F.col("week") * 7).alias("week_start_date"),
+        F.round("expected_units", 9).alias("expected_units"),
+    )
+
+
+def feeds(spark: SparkSession, settings: WorldSettings) -> DataFrame:
+    """One row per transactional feed: its distinct true rows, the extra copies delivered, and the true rows spoilt."""
+    is_spoilt = (F.col("bad_date") >= 0) | (F.col("bad_price") >= 0)
+    rows = {
+        "web_orders": (sales(spark, settings, is_online=True), is_spoilt),
+        "pos_receipts": (sales(spark, settings, is_online=False), is_spoilt),
+        "app_events": (event_numbers(spark, settings), F.lit(False)),
+    }
+    counts = [
+        generated_rows.agg(
+            F.lit(feed).alias("feed"),
+            F.count("*").alias("true_rows"),
+            F.sum("copies").alias("duplicate_rows"),
+            F.sum(bad.cast("long")).alias("bad_rows"),
+        )
+        for feed, (generated_rows, bad) in rows.items()
+    ]
+    return counts[0].unionAll(counts[1]).unionAll(counts[2]).coalesce(1)
+
+
+def write_tables(spark: SparkSession, settings: WorldSettings, folder: str) -> None:
+    """Write all tables of the truth into the folder."""
+    for name, table in {
+        "persons": persons,
+        "identifiers": identifiers,
+        "calendar": calendar,
+        "demand": demand,
+        "feeds": feeds,
+    }.items():
+        table(spark, settings).write.mode("overwrite").parquet(f"{folder}/{name}")
+
+
+def write_truth(spark: SparkSession, settings: WorldSettings, folder: str, actions: Sequence[Any] = ()) -> bool:
+    """Whether the truth was written now; False where the folder already holds the same.
+
+    Args:
+        spark: the session.
+        settings: the world.
+        folder: where to; any path that Hadoop can write, apart from the raw files.
+        actions: the log of what the retailer did to customers. The world doesn't answer to actions yet: it stays empty.
+
+    Raises:
+        WorldExistsError: the folder holds the truth of other settings, or something else.
+    """
+
+    def write(_: FileSystem, target: str) -> None:
+        write_tables(spark, settings, target)
+
+    return written_once(spark, folder, world_facts("truth", settings, actions), write)
