@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from importlib.resources import files
 
 from jobs.lakehouse import catalog, dictionary
 from jobs.lakehouse.cli import add_run_options, guarded, run_jobs, settings_of
@@ -19,15 +19,17 @@ STAGES = ("simulate", "ingest", "identity", "features", "insight", "train", "sco
 
 def all_jobs() -> dict[str, NamedJob]:
     """Every job of the suite by name: the modules of the stages that declare a JOB, in the order of a full run."""
-    package = Path(__file__).parent
     found: dict[str, NamedJob] = {}
     for stage in STAGES:
-        for file in sorted((package / stage).glob("[a-z]*.py")):
-            module = importlib.import_module(f"jobs.{stage}.{file.stem}")
-            if hasattr(module, "JOB"):
-                found[f"{stage}.{file.stem}"] = NamedJob(
-                    f"{stage}.{file.stem}", module.__doc__ or "", module.JOB, module.build
-                )
+        names = sorted(entry.name for entry in (files("jobs") / stage).iterdir())
+        for name in names:
+            if name.endswith(".py") and not name.startswith("_"):
+                module = importlib.import_module(f"jobs.{stage}.{name.removesuffix('.py')}")
+                if hasattr(module, "JOB"):
+                    job = NamedJob(
+                        module.__name__.removeprefix("jobs."), module.__doc__ or "", module.JOB, module.build
+                    )
+                    found[job.name] = job
     return {name: found[name] for name in run_order(list(found.values()))}
 
 

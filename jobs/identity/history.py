@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -48,7 +48,7 @@ def as_history(told: DataFrame) -> DataFrame:
     return by_component.mapInPandas(_replay_partition, HISTORY_SCHEMA)
 
 
-def _replay_partition(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+def _replay_partition(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     parts = list(batches)
     if parts:
         told = pd.concat(parts, ignore_index=True).astype({"identifier_kind": object, "identifier_value": object})
@@ -84,7 +84,7 @@ def replayed(told: pd.DataFrame) -> pd.DataFrame:
                 open_since[member] = arrived_at
                 holdings[member] = kept
             kept.members += lost.members
-    current = [(*node, since, None, holdings[node].customer_id) for node, since in open_since.items()]
+    closed += [(*node, since, None, holdings[node].customer_id) for node, since in open_since.items()]
     columns = ["identifier_kind", "identifier_value", "valid_from", "valid_to", "customer_id"]
-    history = pd.DataFrame(closed + current, columns=columns)
+    history = pd.DataFrame(closed, columns=columns)
     return history.astype({"valid_from": "datetime64[us]", "valid_to": "datetime64[us]"})

@@ -61,7 +61,7 @@ def _read_files(spark: SparkSession, source: Source, header: tuple[str, ...], de
 
 
 def _field(parsed: DataFrame, name: str) -> Column:
-    top = name.split(".")[0]
+    top = name.split(".", maxsplit=1)[0]
     return F.col(name) if top in parsed.columns else F.lit(None).cast("string")
 
 

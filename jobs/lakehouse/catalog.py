@@ -136,11 +136,9 @@ def tell_what_was_built(settings: Settings) -> None:
 
 def _show_scoreboard(console: Console, spark: SparkSession, path: str, version: int) -> None:
     rows = read_table(spark, path, version)
-    newest = rows.agg(F.max("run_date")).first()
-    console.print(f"\nscoreboard of {newest[0] if newest else ''}", markup=False)
-    for row in (
-        rows.where(F.col("run_date") == (newest[0] if newest else None)).orderBy("promise", "metric", "level").collect()
-    ):
+    newest = (rows.agg(F.max("run_date")).first() or [None])[0]
+    console.print(f"\nscoreboard of {newest}", markup=False)
+    for row in rows.where(F.col("run_date") == F.lit(newest)).orderBy("promise", "metric", "level").collect():
         interval = "" if row["value_low"] is None else f" [{row['value_low']:.4f}, {row['value_high']:.4f}]"
         value = "–" if row["value"] is None else f"{row['value']:.4f}{interval}"
         baseline = "" if row["baseline"] is None else f"   {row['baseline']} {_number(row['baseline_value'])}"

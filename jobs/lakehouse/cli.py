@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.status import Status
-from pyspark.sql import SparkSession
 from rich.table import Table
 
 from jobs.lakehouse.errors import ConfigurationError, LakehouseError

@@ -149,7 +149,7 @@ def _accounted(named: NamedJob, run: Run, ledger: Ledger, fingerprint: str) -> R
             named.build(run)
             outputs = run.commit()
             delete_folder(run.spark, f"{run.lake.root}/_staging/{run.job}")
-        except Exception as caught:  # noqa: BLE001 - every failure is a row of the ledger, then raised again
+        except Exception as caught:
             error = caught
         run.spark.catalog.clearCache()
         peak = memory.reset()

@@ -6,13 +6,14 @@ unit gets a Poisson(1) weight per replicate, a pure function of unit and seed, s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 from scipy.stats import poisson
 
 Floats = npt.NDArray[np.float64]
@@ -51,7 +52,7 @@ def poisson_weights(units: pd.Series, replicates: int, seed: int) -> Floats:
 def bootstrap_sums(rows: DataFrame, unit: str, columns: list[str], replicates: int, seed: int) -> Floats:
     """Weighted sums of columns, shape (1 + replicates, columns); rows of one unit are drawn together."""
 
-    def partial(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    def partial(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         total = np.zeros((replicates + 1, len(columns)))
         for batch in batches:
             weights = poisson_weights(batch[unit].astype(str), replicates, seed)
@@ -60,7 +61,28 @@ def bootstrap_sums(rows: DataFrame, unit: str, columns: list[str], replicates: i
 
     parts = rows.select(unit, *columns).mapInPandas(partial, "sums binary").collect()
     shape = (replicates + 1, len(columns))
-    return sum((np.frombuffer(part["sums"]).reshape(shape) for part in parts), np.zeros(shape))
+    return np.asarray(sum(np.frombuffer(part["sums"]) for part in parts), dtype=np.float64).reshape(shape)
+
+
+def accuracy_at(rows: DataFrame, level: list[str], methods: list[str], replicates: int, seed: int) -> dict[str, Floats]:
+    """1 − WAPE of each method's weekly forecasts at a level, per replicate of a bootstrap over the level's series.
+
+    Args:
+        rows: one row per series, origin and week, with `target_units`, `origin_week`, `week_start_date` and the methods.
+        level: columns whose values part the series; forecasts are summed within. Empty: the total, drawn by week.
+        methods: columns with forecasts in units.
+        replicates: number of bootstrap replicates.
+        seed: seed of the weights.
+    """
+    summed = rows.groupBy(*level, "origin_week", "week_start_date").agg(
+        F.sum("target_units").alias("actual"), *[F.sum(name).alias(name) for name in methods]
+    )
+    unit = F.concat_ws("\x1f", *(level or ["origin_week", "week_start_date"]))
+    errors = [F.abs(F.col(name) - F.col("actual")).alias(name) for name in methods]
+    sums = bootstrap_sums(
+        summed.select(unit.alias("unit"), "actual", *errors), "unit", ["actual", *methods], replicates, seed
+    )
+    return {name: 1 - sums[:, place] / sums[:, 0] for place, name in enumerate(methods, start=1)}
 
 
 @dataclass(frozen=True)
@@ -104,7 +126,7 @@ def score_counts(
     bins = len(edges) + 1
     shape = (2, replicates + 1, bins)
 
-    def partial(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    def partial(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         counts = np.zeros(shape)
         for batch in batches:
             weights = poisson_weights(batch[unit].astype(str), replicates, seed)
@@ -115,7 +137,7 @@ def score_counts(
         yield pd.DataFrame({"counts": [counts.tobytes()]})
 
     parts = rows.select(unit, score, label).mapInPandas(partial, "counts binary").collect()
-    total = sum((np.frombuffer(part["counts"]).reshape(shape) for part in parts), np.zeros(shape))
+    total = np.asarray(sum(np.frombuffer(part["counts"]) for part in parts), dtype=np.float64).reshape(shape)
     return ScoreCounts(positives=total[1], negatives=total[0])
 
 

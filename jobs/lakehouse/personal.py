@@ -6,20 +6,20 @@ import hmac
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 import pandas as pd
 import phonenumbers
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
+from pyspark.sql.pandas.functions import pandas_udf
 
 from jobs.lakehouse.keys import Keys
 
 PersonalKind = Literal["phone", "email", "name", "address"]
 NONCE_BYTES = 12
-TOKEN_SCHEMA = "token string, masked string, normalised string"
+TOKENISED = "token string, masked string, normalised string"
 
 
 def normalised(kind: PersonalKind, value: str | None, region: str = "CN") -> str | None:
@@ -70,7 +70,7 @@ def token_of(keys: Keys, kind: PersonalKind, value: str) -> str:
 
 def tokenised(keys: Keys, kind: PersonalKind, value: Column, region: str) -> Column:
     """A struct of token, mask and normalised value; the key travels in a closure, so that no plan shows it."""
-    batch = F.pandas_udf(_token_batches(keys, kind, region), TOKEN_SCHEMA)  # type: ignore[call-overload]
+    batch = pandas_udf(_token_batches(keys, kind, region), returnType=TOKENISED)  # type: ignore[call-overload]
     result: Column = batch(value)
     return result
 
@@ -102,7 +102,7 @@ def sealed(rows: DataFrame, keys: Keys, plain_column: str, bound_to: str) -> Dat
     """
     kept = [field for field in rows.schema.fields if field.name != plain_column]
 
-    def seal(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    def seal(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         # The class is made in Rust and can't travel in a closure; the worker imports its own.
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
 

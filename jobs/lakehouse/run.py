@@ -184,7 +184,7 @@ class Run:
             judged = judged.withColumn(DUPLICATE, F.lit(False))
         content = F.col(RECORD) if RECORD in rows.columns else F.struct(*contract.column_names)
         record = F.when(is_rejected(), F.to_json(content))
-        working = (REASONS, DUPLICATE, RECORD)
+        working: tuple[str, ...] = (REASONS, DUPLICATE, RECORD)
         if "_record_id" not in contract.column_names:
             working = (*working, "_record_id")
         conform(judged.withColumn(RECORD, record), contract, working).write.mode("overwrite").parquet(path)

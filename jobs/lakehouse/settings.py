@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import datetime as dt
 import hashlib
 import os
+import shutil
+import tempfile
 from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -240,18 +246,37 @@ def _layered(files: Layers) -> type[Settings]:
 
 
 def find_conf_dir(conf_dir: str | None) -> Path:
-    """The configuration folder: the one named, else conf/ of a checkout, else the one inside the installed package."""
-    package = Path(__file__).resolve().parents[1]
-    candidates = [Path(conf_dir)] if conf_dir else [package.parent / "conf", package / "conf"]
-    for folder in candidates:
-        if (folder / "base.yaml").is_file():
-            return folder
-    raise ConfigurationError(f"no base.yaml in {' or '.join(map(str, candidates))}; name its folder with --conf-dir")
+    """The configuration folder: the one named, else conf/ of a checkout, else the one that ships inside the package.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    checkout = Path(__file__).resolve().parents[2] / "conf"
+    folder = Path(conf_dir) if conf_dir else checkout if (checkout / "base.yaml").is_file() else _shipped_conf()
+    if not (folder / "base.yaml").is_file():
+        raise ConfigurationError(f"no base.yaml in {folder}; name the configuration folder with --conf-dir")
+    return folder
 
 
-def known_datasets(conf_dir: Path) -> list[str]:
-    """The names that --dataset takes."""
-    return sorted(file.parent.name for file in conf_dir.glob("datasets/*/dataset.yaml"))
+@cache
+def _shipped_conf() -> Path:
+    """The conf/ inside the installed package; from a wheel on the Python path it is unpacked for the life of the process."""
+    shipped = files("jobs") / "conf"
+    if isinstance(shipped, Path):
+        return shipped
+    folder = Path(tempfile.mkdtemp(prefix="customer-lakehouse-conf-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _unpack(shipped, folder)
+    return folder
+
+
+def _unpack(packed: Traversable, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    for entry in packed.iterdir() if packed.is_dir() else ():
+        if entry.is_dir():
+            _unpack(entry, folder / entry.name)
+        else:
+            (folder / entry.name).write_bytes(entry.read_bytes())
 
 
 def _read_yaml(file: Path) -> Layers:

@@ -54,7 +54,7 @@ class TableMapping(Part):
 
     columns: dict[str, str | LocalTime]
     where: str = "true"
-    reject: dict[str, str] = {}
+    reject: dict[str, str] = Field(default_factory=dict)
 
 
 class Source(Part):

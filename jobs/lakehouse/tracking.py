@@ -57,6 +57,9 @@ class Tracking:
 
     def log(self, model: str, run_name: str, tags: Mapping[str, str], training: Training) -> str:
         """Log a training as a run, register its model, and tell the new version."""
+        import pandas  # noqa: PLC0415 - only for their versions
+        import xgboost  # noqa: PLC0415
+
         mlflow = _connected(self.settings)
         name = self.registered_name(model)
         _ensure_experiment(mlflow, self.settings, name)
@@ -72,6 +75,8 @@ class Tracking:
                 registered_model_name=name,
                 signature=mlflow.models.infer_signature(training.example, prediction),
                 model_format="ubj",
+                # Named, because inferring them loads the model in a process of its own.
+                pip_requirements=[f"xgboost-cpu=={xgboost.__version__}", f"pandas=={pandas.__version__}"],
                 metadata=dict(training.metadata),
             )
         return str(logged.registered_model_version)

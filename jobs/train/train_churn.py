@@ -96,7 +96,7 @@ def with_logistic(training: DataFrame, rows: DataFrame, features: list[str]) -> 
     # An imputer refuses a column without any value; a constant tells nothing either way.
     present = {name: F.coalesce(F.col(name), F.lit(0.0)) for name in _empty_columns(training, features)}
     scored = pipeline.fit(training.withColumns(present)).transform(rows.withColumns(present))
-    return scored.withColumn("logistic", vector_to_array("_logistic")[1]).select(*rows.columns, "logistic")
+    return scored.withColumn("logistic", vector_to_array(F.col("_logistic"))[1]).select(*rows.columns, "logistic")
 
 
 def _empty_columns(rows: DataFrame, columns: list[str]) -> list[str]:

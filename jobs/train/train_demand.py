@@ -5,20 +5,20 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lakehouse.boosters import VALIDATION, trained, with_prediction
+from jobs.lakehouse.boosters import VALIDATION, trained, with_interval, with_prediction
 from jobs.lakehouse.errors import DataError
 from jobs.lakehouse.figures import error_figure, importance_figure
 from jobs.lakehouse.job import Job
-from jobs.lakehouse.measures import Floats, Measured, bootstrap_sums, measured
+from jobs.lakehouse.measures import Floats, accuracy_at, bootstrap_sums, measured
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import DemandSettings
 from jobs.lakehouse.tracking import Training
 from jobs.train.promotion import log_and_promote
 
-JOB = Job(reads=("gold.demand_features",), writes=("models.demand",), settings=(DemandSettings,))
+JOB = Job(reads=("gold.demand_features",), writes=("models.demand",), settings=(DemandSettings,), is_dated=True)
 NOT_FEATURES = ("product_id", "store_id", "origin_week", "week_start_date", "category", "target_units")
 # Below this a mean over a year, and so a season, can't be told: the seasonal baseline needs 52 weeks and the horizon.
 SEASONAL_WEEKS = 65
@@ -39,6 +39,11 @@ def split_weeks(newest_target: dt.date, settings: DemandSettings) -> Split:
     last = newest_target - dt.timedelta(weeks=settings.horizon_weeks)
     first = last - dt.timedelta(weeks=settings.test_origins - 1)
     return Split(first, last, first - dt.timedelta(weeks=settings.calibration_weeks - 1))
+
+
+def only_closed(features: DataFrame, run_date: dt.date, close_after_days: int) -> DataFrame:
+    """The rows whose target week was closed by the run date."""
+    return features.where(F.date_add("week_start_date", 6 + close_after_days) <= F.lit(run_date))
 
 
 def model_rows(features: DataFrame) -> tuple[DataFrame, list[str]]:
@@ -73,27 +78,6 @@ def interval_factors(calibration: DataFrame, interval: float) -> dict[str, list[
     return {str(int(row["horizon_weeks"])): [float(value) for value in row["quantiles"]] for row in found.collect()}
 
 
-def lower_end(forecast: Column, factor: Column) -> Column:
-    """The lower end of a forecast's interval."""
-    return F.greatest(forecast + factor * F.sqrt(forecast + 1), F.lit(0.0))
-
-
-def errors_at(
-    rows: DataFrame, level: list[str], settings: DemandSettings
-) -> tuple[dict[str, Measured], dict[str, Floats]]:
-    """1 − WAPE of every method at a level, with intervals by bootstrap over its series; and the replicates."""
-    summed = rows.groupBy(*level, "origin_week", "week_start_date").agg(
-        F.sum("target_units").alias("actual"), *[F.sum(name).alias(name) for name in METHODS]
-    )
-    unit = F.concat_ws("\x1f", *level) if level else F.concat_ws(" ", "origin_week", "week_start_date")
-    columns = ["actual", *METHODS]
-    absolute = [F.abs(F.col(name) - F.col("actual")).alias(name) for name in METHODS]
-    errors = summed.select(unit.alias("unit"), F.col("actual"), *absolute)
-    sums = bootstrap_sums(errors, "unit", columns, settings.bootstrap_replicates, settings.seed)
-    accuracy = {name: 1 - sums[:, place] / sums[:, 0] for place, name in enumerate(METHODS, start=1)}
-    return {name: measured(values) for name, values in accuracy.items()}, accuracy
-
-
 LEVELS = {
     "sku_store_week": ["product_id", "store_id"],
     "category_store_week": ["category", "store_id"],
@@ -111,8 +95,9 @@ def judged(test: DataFrame, settings: DemandSettings) -> dict[str, float]:
     rows = test.withColumn("seasonal_naive", F.coalesce("seasonal_naive", "mean_4_weeks"))
     metrics: dict[str, float] = {}
     for level, keys in LEVELS.items():
-        figures, accuracy = errors_at(rows, keys, settings)
-        for method, figure in figures.items():
+        accuracy = accuracy_at(rows, keys, list(METHODS), settings.bootstrap_replicates, settings.seed)
+        for method, replicates in accuracy.items():
+            figure = measured(replicates)
             if method != "seasonal_naive" or has_seasonal:
                 metrics |= {
                     f"accuracy_{level}_{method}": figure.value,
@@ -132,15 +117,6 @@ def judged(test: DataFrame, settings: DemandSettings) -> dict[str, float]:
     return metrics | {"test_rows": float(sums[0, 1])}
 
 
-def with_interval(rows: DataFrame, factors: dict[str, list[float]]) -> DataFrame:
-    """The rows with the interval's ends by horizon."""
-    pairs = [F.lit(entry) for horizon, ends in factors.items() for entry in (int(horizon), ends)]
-    ends = F.try_element_at(F.create_map(*pairs), F.col("horizon_weeks").cast("int"))
-    return rows.withColumns(
-        {"lower_units": lower_end(F.col("model"), ends[0]), "upper_units": lower_end(F.col("model"), ends[1])}
-    )
-
-
 def horizon_errors(test: DataFrame) -> tuple[Floats, dict[str, Floats]]:
     """WAPE by horizon of each method, for the figure."""
     sums = [F.sum(F.abs(F.col(name) - F.col("target_units"))).alias(name) for name in METHODS[:3]]
@@ -158,7 +134,7 @@ def horizon_errors(test: DataFrame) -> tuple[Floats, dict[str, Floats]]:
 
 def build(run: Run) -> None:
     settings = run.part(DemandSettings)
-    rows, features = model_rows(run.read("gold.demand_features"))
+    rows, features = model_rows(only_closed(run.read("gold.demand_features"), run.run_date, settings.close_after_days))
     newest = rows.agg(F.max("week_start_date")).first()
     if newest is None or newest[0] is None:
         raise DataError("no product sold enough to be forecast (demand.min_units); nothing was trained")
@@ -192,7 +168,7 @@ def build(run: Run) -> None:
     factors = interval_factors(calibration, settings.interval)
     is_test = origin.between(F.lit(split.first_test_origin), F.lit(split.last_test_origin))
     test = with_prediction(with_baselines(rows.where(is_test)), booster, features).withColumn("model", units)
-    test = with_interval(test, factors).persist()
+    test = with_interval(test, "model", factors).persist()
     metrics = judged(test, settings)
     horizons, errors = horizon_errors(test)
     training = Training(
@@ -212,6 +188,7 @@ def build(run: Run) -> None:
             "interval": settings.interval,
             "interval_factors": factors,
             "first_test_origin": str(split.first_test_origin),
+            "last_test_origin": str(split.last_test_origin),
         },
     )
     log_and_promote(run, "demand", training, _beats_champion(run, test, metrics["accuracy_sku_store_week_model"]))

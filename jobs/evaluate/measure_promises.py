@@ -1,0 +1,200 @@
+"""Measure the promises on later dates than models learned from, in the simulated world also against its truth, into the scoreboard."""
+
+import dataclasses
+import datetime as dt
+import sys
+
+import numpy as np
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.evaluate.best_possible import with_silence_probability
+from jobs.evaluate.scoreboard import Score, counted, scored
+from jobs.evaluate.true_customers import account_persons, customer_persons, identity_scores
+from jobs.lakehouse.boosters import with_interval, with_prediction
+from jobs.lakehouse.job import Job
+from jobs.lakehouse.measures import accuracy_at, auc_of, bootstrap_sums
+from jobs.lakehouse.run import Run, end_of_day
+from jobs.lakehouse.settings import ChurnSettings, DemandSettings, PrivacySettings
+from jobs.lakehouse.tables import date_slices
+
+TABLE = "gold.scoreboard"
+JOB = Job(
+    reads=(
+        "truth.*", "silver.order_lines", "silver.events", "silver.customer_ids", "gold.customer_features",
+        "gold.churn_labels", "gold.demand_features", "models.churn", "models.demand",
+    ),
+    writes=(TABLE,),
+    settings=(ChurnSettings, DemandSettings, PrivacySettings),
+    is_dated=True,
+)  # fmt: skip
+CONTACTED_SHARE = 0.1
+LEVELS = {"SKU × store × week": ["product_id", "store_id"], "category × store × week": ["category", "store_id"]}
+
+
+def truth(run: Run, name: str) -> DataFrame:
+    """A part of the world's truth."""
+    return run.spark.read.parquet(f"{run.settings.path('truth')}/{name}")
+
+
+def capture_scores(run: Run) -> list[Score]:
+    """Share of the true order lines and events that silver holds as valid rows."""
+    feeds = truth(run, "feeds").groupBy((F.col("feed") == "app_events").alias("is_event")).agg(F.sum("true_rows"))
+    true_rows = {row[0]: row[1] for row in feeds.collect()}
+    held = {
+        True: run.read("silver.events").count(),
+        False: run.read("silver.order_lines").where("revision = 1").count(),
+    }
+    names = {True: "events", False: "order lines"}
+    return [
+        counted(
+            "1 capture", "share valid of true rows", names[kind], held[kind] / true_rows[kind], "world", 0.99,
+            f"{held[kind]:,} of {true_rows[kind]:,}; the rest is spoilt on purpose and kept as rejected",
+        )
+        for kind in (False, True)
+    ]  # fmt: skip
+
+
+def churn_rows(run: Run, test_date: dt.date) -> DataFrame:
+    """One row per customer of the test date, with the label, the champion's probability and the recency baseline."""
+    champion = run.tracking.champion("churn")
+    names = list(champion.feature_names)
+    features = run.read("gold.customer_features").select(
+        "as_of_date", "customer_id", *[F.col(name).cast("double").alias(name) for name in names]
+    )
+    labels = run.read("gold.churn_labels").select("as_of_date", "customer_id", "is_churned")
+    rows = labels.join(features, on=["as_of_date", "customer_id"], how="inner")
+    tested = rows.where(F.col("as_of_date") == F.lit(test_date))
+    return with_prediction(tested, champion.booster, names, "model").withColumn(
+        "recency", F.col("days_since_last_order")
+    )
+
+
+def churn_scores(rows: DataFrame, churn: ChurnSettings, measured_on: str) -> list[Score]:
+    """AUC, precision at the contacted share, and Brier score of the champion."""
+    replicates, seed = churn.bootstrap_replicates, churn.seed
+    model = auc_of(rows, "customer_id", "model", "is_churned", replicates, seed)
+    recency = auc_of(rows, "customer_id", "recency", "is_churned", replicates, seed)
+    square = F.pow(F.col("model") - F.col("is_churned"), 2).alias("square")
+    sums = bootstrap_sums(
+        rows.select("customer_id", square, F.col("is_churned").cast("double").alias("churned"), F.lit(1.0).alias("one")),
+        "customer_id", ["square", "churned", "one"], replicates, seed,
+    )  # fmt: skip
+    rate = float(sums[0, 1] / sums[0, 2])
+    level = "customers, one date"
+    return [
+        scored("22 churn", "AUC", level, model.auc, measured_on, baseline=("recency rule", float(recency.auc[0])), goal=0.85),
+        scored(
+            "22 churn", f"precision at top {CONTACTED_SHARE:.0%}", level, model.precision_at(CONTACTED_SHARE), measured_on,
+            baseline=("recency rule", float(recency.precision_at(CONTACTED_SHARE)[0])),
+        ),
+        scored(
+            "22 churn", "Brier score (lower is better)", level, sums[:, 0] / sums[:, 2], measured_on,
+            baseline=("base rate", rate * (1 - rate)),
+        ),
+    ]  # fmt: skip
+
+
+def churn_against_truth(run: Run, rows: DataFrame, test_date: dt.date, accounts: DataFrame) -> Score:
+    """The champion's share of the best possible AUC, on the same rows."""
+    churn = run.part(ChurnSettings)
+    first, last = (
+        test_date + dt.timedelta(days=churn.gap_days + 1),
+        test_date + dt.timedelta(days=churn.gap_days + churn.window_days),
+    )
+    days = truth(run, "calendar").where(F.col("date").between(F.lit(first), F.lit(last))).orderBy("date")
+    season = [float(row["season_factor"]) for row in days.select("season_factor").collect()]
+    best = with_silence_probability(truth(run, "persons"), test_date, churn.gap_days, season)
+    persons = customer_persons(run.read("silver.customer_ids"), accounts, F.lit(end_of_day(test_date, run.time_zone)))
+    known = rows.join(persons, on="customer_id", how="inner").join(best, on="person_id", how="inner").persist()
+    replicates, seed = churn.bootstrap_replicates, churn.seed
+    model = auc_of(known, "customer_id", "model", "is_churned", replicates, seed).auc
+    ceiling = auc_of(known, "customer_id", "best_probability", "is_churned", replicates, seed).auc
+    known.unpersist()
+    return scored(
+        "22 churn", "share of the best possible AUC", "customers, one date", (model - 0.5) / (ceiling - 0.5), "world",
+        baseline=("best possible AUC", float(ceiling[0])), goal=0.97,
+        note="the best possible knows who has dropped out and each person's rates; no observer does",
+    )  # fmt: skip
+
+
+def demand_rows(run: Run) -> DataFrame:
+    """One row per test origin, series and week, with the champion's forecast, its interval and the 4-week mean."""
+    champion = run.tracking.champion("demand")
+    names = list(champion.feature_names)
+    first, last = (champion.metadata[name] for name in ("first_test_origin", "last_test_origin"))
+    tested = run.read("gold.demand_features").where(
+        F.col("origin_week").between(F.lit(first).cast("date"), F.lit(last).cast("date"))
+        & F.col("target_units").isNotNull()
+    )
+    numbers = tested.withColumns({name: F.col(name).cast("double") for name in names})
+    forecasts = with_prediction(numbers, champion.booster, names).withColumn(
+        "model", F.col("prediction") * F.col("level_units")
+    )
+    return with_interval(forecasts, "model", champion.metadata["interval_factors"])
+
+
+def demand_scores(rows: DataFrame, demand: DemandSettings, measured_on: str, has_truth: bool) -> list[Score]:
+    """1 − WAPE over the horizon at two levels, beside the 4-week mean and, in the world, the expected demand itself."""
+    methods = ["model", "mean_4_units", *(["expected_units"] if has_truth else [])]
+    found = []
+    for level, keys in LEVELS.items():
+        accuracy = accuracy_at(rows, keys, methods, demand.bootstrap_replicates, demand.seed)
+        goal = 0.85 if level.startswith("category") else None
+        note = f"{demand.horizon_weeks} weeks, {demand.test_origins} origins"
+        found.append(
+            scored(
+                "25 demand", "1 − WAPE", level, accuracy["model"], measured_on,
+                baseline=("4-week mean", float(accuracy["mean_4_units"][0])), goal=goal, note=note,
+            )
+        )  # fmt: skip
+        if has_truth:
+            best = accuracy["expected_units"]
+            found.append(
+                scored(
+                    "25 demand", "share of the best possible 1 − WAPE", level, accuracy["model"] / best, measured_on,
+                    baseline=("expected demand as forecast", float(best[0])), note=note,
+                )
+            )  # fmt: skip
+    return [*found, coverage_score(rows, demand, measured_on)]
+
+
+def coverage_score(rows: DataFrame, demand: DemandSettings, measured_on: str) -> Score:
+    """Share of weeks that fall into their interval; met between two points below and above its nominal share."""
+    is_covered = F.col("target_units").between(F.col("lower_units"), F.col("upper_units")).cast("double")
+    units = rows.select(
+        F.concat_ws("\x1f", "product_id", "store_id").alias("unit"),
+        is_covered.alias("covered"),
+        F.lit(1.0).alias("one"),
+    )
+    sums = bootstrap_sums(units, "unit", ["covered", "one"], demand.bootstrap_replicates, demand.seed)
+    score = scored(
+        "28 intervals", "coverage of the 80% interval", "SKU × store × week", sums[:, 0] / sums[:, 1], measured_on
+    )
+    is_met = bool(np.abs((score.value or 0) - demand.interval) <= 0.02)
+    return dataclasses.replace(score, goal=demand.interval, is_met=is_met, note="met within 0.02 of the goal")
+
+
+def build(run: Run) -> None:
+    churn, demand = run.part(ChurnSettings), run.part(DemandSettings)
+    test_date = dt.date.fromisoformat(str(run.tracking.champion("churn").metadata["test_date"]))
+    measured_on = "world" if run.settings.simulated else run.dataset
+    tested = churn_rows(run, test_date).persist()
+    scores = churn_scores(tested, churn, measured_on)
+    weeks = demand_rows(run)
+    if run.settings.simulated:
+        accounts = account_persons(truth(run, "identifiers"), run.keys(), run.settings.calendar.phone_region).persist()
+        scores += capture_scores(run)
+        scores += identity_scores(run.read("silver.customer_ids"), accounts, measured_on)
+        scores.append(churn_against_truth(run, tested, test_date, accounts))
+        weeks = weeks.join(truth(run, "demand"), on=["product_id", "store_id", "week_start_date"], how="inner")
+    scores += demand_scores(weeks.persist(), demand, measured_on, run.settings.simulated)
+    names = [name for name in run.contract(TABLE).column_names if name != "run_date"]
+    rows = [(run.run_date, *(getattr(score, name) for name in names)) for score in scores]
+    run.publish(
+        TABLE, run.spark.createDataFrame(rows, run.contract(TABLE).schema), date_slices("run_date", [run.run_date])
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(JOB.main(__doc__, build))

@@ -1,0 +1,57 @@
+"""The graph of jobs: who waits for whom."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from jobs.lakehouse.errors import ConfigurationError
+from jobs.lakehouse.graph import Declared, mermaid, run_order, upstream
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+
+
+LOAD = Step("ingest.load", ("files.*",), ("bronze.*", "ops.deliveries"))
+CLEAN = Step("ingest.clean", ("bronze.orders",), ("silver.orders",))
+COUNT = Step("insight.count", ("silver.orders",), ("gold.counts",))
+CLERK = Step("insight.audit", ("ops.deliveries",), ("gold.audits",))
+
+
+def test_a_job_comes_after_those_it_reads_from_and_ties_go_by_name() -> None:
+    jobs: list[Declared] = [COUNT, CLERK, CLEAN, LOAD]
+    assert run_order(jobs) == ["ingest.load", "ingest.clean", "insight.audit", "insight.count"]
+    assert run_order(jobs[::-1]) == run_order(jobs)
+
+
+def test_a_pattern_meets_the_tables_it_covers_on_either_side() -> None:
+    everything = Step("serve.scan", ("silver.*",), ())
+    assert upstream([LOAD, CLEAN, everything]) == {
+        "ingest.load": set(),
+        "ingest.clean": {"ingest.load"},
+        "serve.scan": {"ingest.clean"},
+    }
+
+
+def test_a_job_does_not_wait_for_itself() -> None:
+    history = Step("identity.resolve", ("silver.ids",), ("silver.ids",))
+    assert run_order([history]) == ["identity.resolve"]
+
+
+def test_jobs_that_wait_for_each_other_are_named() -> None:
+    back = Step("insight.feed", ("gold.counts",), ("bronze.orders",))
+    with pytest.raises(ConfigurationError, match="jobs wait for each other") as caught:
+        run_order([CLEAN, COUNT, back])
+    for name in ("ingest.clean", "insight.count", "insight.feed"):
+        assert name in str(caught.value)
+
+
+def test_the_picture_has_a_box_per_job_and_an_arrow_per_joint() -> None:
+    picture = mermaid([LOAD, CLEAN, COUNT]).splitlines()
+    assert picture[0] == "flowchart LR"
+    assert "  ingest_load --> ingest_clean" in picture
+    assert "  ingest_clean --> insight_count" in picture
+    assert sum("[" in line for line in picture) == 3

@@ -1,0 +1,141 @@
+"""Rows for tests, made from the contracts: a valid base row per table, and overrides for what a test is about."""
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    BooleanType,
+    DataType,
+    DateType,
+    DecimalType,
+    NumericType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
+
+from jobs.lakehouse.contracts import Contract, read_contracts
+
+Row = dict[str, Any]
+CONF_DIR = Path(__file__).parents[1] / "conf"
+NOON = dt.datetime(2025, 1, 1, 12)
+
+# Where the base value of a type would break a rule of the contract, or mislead.
+BASE: Mapping[str, Any] = {
+    "currency_code": "CNY",
+    "return_amount": Decimal(0),
+    "revision": 1,
+    "is_churned": 0,
+    "outcome": "succeeded",
+}
+
+
+def contract_of(table: str) -> Contract:
+    """The contract of a table in conf/contracts."""
+    return read_contracts(CONF_DIR)[table]
+
+
+def row_of(contract: Contract | str, **overrides: Any) -> Row:
+    """A row that meets the contract: required columns filled by their type, the others null."""
+    known = contract_of(contract) if isinstance(contract, str) else contract
+    unknown = sorted(set(overrides) - set(known.column_names))
+    assert not unknown, f"{known.table} has no column {', '.join(unknown)}"
+    allowed = dict(_allowed_values(known))
+    row: Row = {}
+    for field in known.schema:
+        base = allowed.get(field.name, BASE.get(field.name, _base_value(field.dataType, field.name)))
+        row[field.name] = overrides.get(field.name, None if field.nullable else base)
+    return row
+
+
+def frame_of(spark: SparkSession, contract: Contract | str, *rows: Row) -> DataFrame:
+    """The rows as a frame with the contract's columns and types; a column may be null here, whatever the contract says."""
+    known = contract_of(contract) if isinstance(contract, str) else contract
+    fields = [StructField(field.name, field.dataType) for field in known.schema]
+    return spark.createDataFrame([tuple(row[field.name] for field in fields) for row in rows], StructType(fields))
+
+
+def order_line(**overrides: Any) -> Row:
+    """A row of silver.order_lines, its amount, business day and return flag following from the rest."""
+    line = row_of("silver.order_lines", **overrides)
+    has_amount = line["quantity"] is not None and line["unit_price_amount"] is not None
+    followed = {
+        "line_amount": line["quantity"] * Decimal(line["unit_price_amount"]) if has_amount else None,
+        "ordered_date": line["ordered_at"].date() if line["ordered_at"] else None,
+        "is_return": line["quantity"] < 0 if line["quantity"] is not None else None,
+    }
+    return {**line, **followed, **overrides}
+
+
+def order(**overrides: Any) -> Row:
+    """A row of silver.orders."""
+    made = row_of("silver.orders", **overrides)
+    return {**made, "ordered_date": made["ordered_at"].date(), **overrides}
+
+
+def account(**overrides: Any) -> Row:
+    """A row of silver.accounts."""
+    return row_of("silver.accounts", **overrides)
+
+
+def identifier(**overrides: Any) -> Row:
+    """A row of silver.identifiers: a phone of an account."""
+    return row_of("silver.identifiers", **{"identifier_kind": "phone", "identifier_value": "phone 1", **overrides})
+
+
+def event(**overrides: Any) -> Row:
+    """A row of silver.events."""
+    made = row_of("silver.events", **overrides)
+    return {**made, "event_date": made["event_at"].date(), **overrides}
+
+
+def product(**overrides: Any) -> Row:
+    """A row of silver.products."""
+    return row_of("silver.products", **overrides)
+
+
+def store(**overrides: Any) -> Row:
+    """A row of silver.stores."""
+    return row_of("silver.stores", **overrides)
+
+
+def customer_id(**overrides: Any) -> Row:
+    """A row of silver.customer_ids: an account that belongs to a customer from noon on."""
+    return row_of(
+        "silver.customer_ids",
+        **{"identifier_kind": "account", "identifier_value": "account_id 1", **overrides},
+    )
+
+
+def customer(**overrides: Any) -> Row:
+    """A row of silver.customers."""
+    return row_of("silver.customers", **overrides)
+
+
+def _allowed_values(contract: Contract) -> list[tuple[str, str]]:
+    """The first value that each rule `column in ('a', 'b')` allows."""
+    found = [re.match(r"(\w+) in \('([^']*)'", rule.condition) for rule in contract.row_rules]
+    return [(match[1], match[2]) for match in found if match]
+
+
+def _base_value(data_type: DataType, name: str) -> Any:
+    plain: Mapping[type[DataType], Any] = {
+        StringType: f"{name} 1",
+        BooleanType: False,
+        DateType: NOON.date(),
+        TimestampType: NOON,
+        DecimalType: Decimal(1),
+        ArrayType: [],
+        BinaryType: b"1",
+    }
+    if isinstance(data_type, NumericType) and not isinstance(data_type, DecimalType):
+        return 1 if data_type.simpleString() not in ("float", "double") else 1.0
+    return plain[type(data_type)]
