@@ -60,7 +60,7 @@ docs: setup ## write the generated pages: data dictionary, job table, picture
 
 wheel: setup ## build dist/*.whl, for spark-submit --py-files
 	@rm -rf build dist
-	@.venv/bin/python -m build --wheel . > /dev/null
+	@.venv/bin/python -m build --wheel --no-isolation . > /dev/null
 	@ls dist/*.whl
 
 lock: setup ## resolve setup.py anew into requirements.lock, with hashes

@@ -1,10 +1,13 @@
 """Packaging of the customer lakehouse: one pure Python wheel that spark-submit takes by --py-files."""
 
+import re
 from pathlib import Path
 
-from setuptools import find_namespace_packages, setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+VERSION = re.search(r'^VERSION = "(.+)"$', (HERE / "jobs/lakehouse/version.py").read_text(encoding="utf-8"), re.MULTILINE)
+assert VERSION is not None
 
 RUNTIME = [
     "pyspark==4.1.3",
@@ -51,13 +54,13 @@ DEVELOPMENT = [
 
 setup(
     name="customer-lakehouse",
-    version="0.1.0",
+    version=VERSION[1],
     description="Customer analytics and demand forecasting for retailers, as Spark jobs over Delta Lake.",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.13",
-    packages=[*find_namespace_packages(include=["jobs", "jobs.*"], exclude=["*.__pycache__"]), "jobs.conf"],
+    packages=[*find_packages(include=["jobs", "jobs.*"]), "jobs.conf"],
     package_dir={"jobs.conf": "conf"},  # conf/ lies at the top of a checkout and inside the package in a wheel
     package_data={"jobs.conf": ["**/*.yaml"]},
     install_requires=RUNTIME,

@@ -54,10 +54,19 @@ def settings_in(
 
 
 def conf_with(folder: Path, dataset: str, sources: Mapping[str, Mapping[str, Any]], **dataset_settings: Any) -> Path:
-    """A copy of conf/ whose only dataset is the one given: a mapping of feeds as conf/datasets declares them."""
+    """A copy of conf/ whose only dataset is the one given: a mapping of feeds as conf/datasets declares them.
+
+    Its environment `local` has the session of the tests, so that a command line in the test's process leaves that as it is.
+    """
     conf_dir = folder / "conf"
     if not conf_dir.exists():
         shutil.copytree(CONF_DIR, conf_dir, ignore=shutil.ignore_patterns("datasets"))
+        local = {
+            "privacy": {"key_file": None},
+            "paths": {"jars": str(CONF_DIR.parent / "jars")},
+            "spark": {"conf": SPARK_CONF},
+        }
+        (conf_dir / "environments/local.yaml").write_text(yaml.safe_dump(local), "utf-8")
     dataset_dir = conf_dir / "datasets" / dataset
     dataset_dir.mkdir(parents=True)
     (dataset_dir / "dataset.yaml").write_text(yaml.safe_dump({"title": dataset, **dataset_settings}), "utf-8")

@@ -43,6 +43,7 @@ def trained(
         # Rows spread evenly: a worker without rows, or without any to validate on, would bring the others down.
         force_repartition=True,
         verbose=False,
+        verbosity=0,
         **options,
     )
     logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)

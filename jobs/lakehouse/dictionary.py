@@ -93,6 +93,6 @@ def with_generated_parts(readme: str, jobs: Mapping[str, NamedJob]) -> str:
     """The README with its job table and picture as they should be."""
     parts = {"jobs": job_table(jobs), "graph": f"```mermaid\n{mermaid(list(jobs.values()))}\n```"}
     for name, text in parts.items():
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.DOTALL)
-        readme = pattern.sub(lambda match, text=text: f"{match[1]}{text}{match[2]}", readme)  # type: ignore[misc]
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        readme = pattern.sub(lambda match, text=text: f"{match[1]}{text}\n{match[2]}", readme)  # type: ignore[misc]
     return readme

@@ -98,7 +98,8 @@ class ScoreCounts:
         below = np.cumsum(self.negatives, axis=1) - self.negatives
         won = (self.positives * (below + self.negatives / 2)).sum(axis=1)
         pairs = self.positives.sum(axis=1) * self.negatives.sum(axis=1)
-        return np.divide(won, pairs, out=np.full_like(won, np.nan), where=pairs > 0)
+        areas: Floats = np.divide(won, pairs, out=np.full_like(won, np.nan), where=pairs > 0)
+        return areas
 
     def precision_at(self, share: float) -> Floats:
         """Share of positives among the `share` of units with the highest scores, per replicate."""
@@ -106,7 +107,8 @@ class ScoreCounts:
         wanted = all_units.sum(axis=1, keepdims=True) * share
         before = np.cumsum(all_units, axis=1) - all_units
         taken = np.clip(np.divide(wanted - before, all_units, out=np.zeros_like(all_units), where=all_units > 0), 0, 1)
-        return (positives * taken).sum(axis=1) / wanted[:, 0]
+        precision: Floats = (positives * taken).sum(axis=1) / wanted[:, 0]
+        return precision
 
 
 def score_counts(

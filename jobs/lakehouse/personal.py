@@ -25,20 +25,20 @@ TOKENISED = "token string, masked string, normalised string"
 def normalised(kind: PersonalKind, value: str | None, region: str = "CN") -> str | None:
     """The one spelling of a personal value, so that the same person gives the same token; None when nothing is left.
 
-    NFKC folds full-width digits and letters; invisible format characters are dropped. Phones become E.164 where
-    `phonenumbers` can read them, e-mails lower case, names and addresses lower case with single blanks.
+    Invisible format characters are dropped, then NFKC folds full-width digits and letters: in this order, for one of
+    them may part a letter from its accent. Phones become E.164 where `phonenumbers` can read them, e-mails lower case,
+    names and addresses lower case with single blanks.
     """
     if value is None:
         return None
-    text = "".join(
-        c for c in unicodedata.normalize("NFKC", value) if unicodedata.category(c) not in ("Cf", "Cc")
-    ).strip()
+    visible = "".join(c for c in re.sub(r"\s", " ", value) if unicodedata.category(c) not in ("Cf", "Cc"))
+    text = unicodedata.normalize("NFKC", visible).strip()
     if kind == "phone":
         text = _e164(text, region)
     elif kind == "email":
         text = text.replace(" ", "").lower()
     else:
-        text = re.sub(r"\s+", " ", text).casefold()
+        text = unicodedata.normalize("NFKC", re.sub(r"\s+", " ", text).casefold())
     return text or None
 
 

@@ -145,6 +145,12 @@ def _merge(rows: DataFrame, path: str, key: tuple[str, ...], update: bool) -> No
     merge.whenNotMatchedInsertAll().execute()
 
 
+def rows_in_last_commit(spark: SparkSession, path: str) -> int:
+    """How many rows the newest commit of a table wrote."""
+    last = DeltaTable.forPath(spark, path).history(1).select("operationMetrics").first()
+    return int(last["operationMetrics"].get("numOutputRows", 0)) if last else 0
+
+
 def conform(rows: DataFrame, contract: Contract, kept: tuple[str, ...] = ()) -> DataFrame:
     """The rows with exactly the contract's columns, in its order and types, and the working columns `kept`.
 

@@ -72,14 +72,17 @@ class Tracking:
             logged = mlflow.xgboost.log_model(
                 training.booster,
                 name=model,
-                registered_model_name=name,
                 signature=mlflow.models.infer_signature(training.example, prediction),
                 model_format="ubj",
                 # Named, because inferring them loads the model in a process of its own.
                 pip_requirements=[f"xgboost-cpu=={xgboost.__version__}", f"pandas=={pandas.__version__}"],
                 metadata=dict(training.metadata),
             )
-        return str(logged.registered_model_version)
+        client = mlflow.MlflowClient()
+        if not client.search_registered_models(f"name = '{name}'"):
+            client.create_registered_model(name)
+        created = client.create_model_version(name, logged.model_uri, logged.run_id, model_id=logged.model_id)
+        return str(created.version)
 
     def promote(self, model: str, version: str) -> None:
         """Make a version the champion."""
@@ -132,8 +135,9 @@ class Tracking:
 @cache
 def _connected(settings: TrackingSettings) -> Any:
     """MLflow, imported when first needed, pointed at the store; a fresh SQLite store is made by one process at a time."""
-    import mlflow  # noqa: PLC0415 - takes three seconds, and most jobs don't track
     import mlflow.xgboost  # noqa: PLC0415
+
+    import mlflow  # noqa: PLC0415 - takes three seconds, and most jobs don't track
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -11,9 +11,11 @@ from jobs.lakehouse.quality import REASONS, with_reject_reasons
 from tests import rows
 
 
-def test_the_base_row_of_every_contract_breaks_none_of_its_rules(spark: SparkSession) -> None:
+def test_the_base_row_of_a_contract_breaks_none_of_its_rules(spark: SparkSession) -> None:
     judged = []
     for table, contract in read_contracts(rows.CONF_DIR).items():
+        if not contract.row_rules:
+            continue
         made = rows.order_line() if table == "silver.order_lines" else rows.row_of(table)
         reasons = with_reject_reasons(rows.frame_of(spark, table, made), contract)
         judged.append(reasons.select(F.lit(table).alias("table"), REASONS))
