@@ -100,7 +100,6 @@ def parser() -> argparse.ArgumentParser:
     running.add_argument("jobs", nargs="*", metavar="JOB", help="jobs by name")
     running.add_argument("--all", action="store_true", help="every job")
     running.add_argument("--from", dest="start", metavar="JOB", help="every job from this one on")
-    running.add_argument("--customers", type=int, help="size of the simulated world")
     add_run_options(running)
     running.set_defaults(command=run)
     catalog.add_commands(commands)

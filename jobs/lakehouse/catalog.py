@@ -128,9 +128,11 @@ def tell_what_was_built(settings: Settings) -> None:
     if version is not None:
         _show_scoreboard(console, spark, lake.path("gold.scoreboard"), version)
     docs = build_data_docs(Path(lake.root) / DOCS_FOLDER)
-    console.print(f"tables      {lake.root}/gold/*, silver/*, bronze/*   (python -m jobs show gold.churn_scores)")
-    console.print(f"runs        {lake.path(RUNS)}   (python -m jobs show ops.runs)")
-    console.print(f"Data Docs   {docs}")
+    console.print(
+        f"tables      {lake.root}/gold/*, silver/*, bronze/*   (python -m jobs show gold.churn_scores)", soft_wrap=True
+    )
+    console.print(f"runs        {lake.path(RUNS)}   (python -m jobs show ops.runs)", soft_wrap=True)
+    console.print(f"Data Docs   {docs}", soft_wrap=True)
     console.print("MLflow      make mlflow, then http://127.0.0.1:5000", soft_wrap=True)
 
 

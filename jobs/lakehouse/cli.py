@@ -31,6 +31,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to-date", type=dt.date.fromisoformat, help="run every day from --run-date to this one")
     parser.add_argument("--data", help="folder with the dataset's raw files")
     parser.add_argument("--lake", help="root folder of the dataset's tables")
+    parser.add_argument("--customers", type=int, help="size of the simulated world, in persons")
     parser.add_argument("--conf-dir", help="configuration folder instead of the one that ships with the jobs")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done")
     parser.add_argument("--force", action="store_true", help="run even where nothing has changed")
@@ -39,9 +40,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def settings_of(options: argparse.Namespace) -> Settings:
     """The settings that the options ask for."""
-    overrides = {"paths.lake": options.lake, "paths.data": options.data}
-    if getattr(options, "customers", None):
-        overrides["world.customers"] = options.customers
+    overrides = {"paths.lake": options.lake, "paths.data": options.data, "world.customers": options.customers}
     return load_settings(options.env, options.dataset, options.conf_dir, overrides)
 
 

@@ -120,7 +120,7 @@ def execute(
         return Result(named.name, "would run")
     with locked(Path(lake.root) / "_locks", [] if dry_run else list(named.writes) or [named.name]):
         inputs = _input_versions(named.job, spark, settings, contracts, ledger.good_versions())
-        fingerprint = _fingerprint(named, settings, run_date, inputs)
+        fingerprint = _fingerprint(named, settings, run_date, contracts, inputs)
         last = ledger.last_fingerprint(named.name, run_date if named.job.is_dated else None)
         if (
             not force
@@ -205,7 +205,7 @@ def _input_versions(
             found = Tracking(settings.tracking, settings.dataset).champion_version(pattern.removeprefix("models."))
             versions[pattern] = found or "none"
         else:
-            known = [table for table in contracts if fnmatchcase(table, pattern)]
+            known = [table for table in contracts if _names((pattern,), table)]
             versions |= {table: str(good[table]) for table in known if table in good}
     return versions
 
@@ -225,23 +225,26 @@ def _world_mark(spark: SparkSession, settings: Settings) -> str | None:
     return None if content is None else hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def _fingerprint(named: NamedJob, settings: Settings, run_date: dt.date, inputs: Mapping[str, str]) -> str:
-    parts = {
-        kind.__name__: value.digest
-        for value in settings.__dict__.values()
-        for kind in [type(value)]
-        if kind in named.job.settings
-    }
-    told = [
-        named.name,
-        settings.dataset,
-        VERSION,
-        sorted(inputs.items()),
-        sorted(parts.items()),
-        settings.calendar.digest,
-    ]
+def _fingerprint(
+    named: NamedJob,
+    settings: Settings,
+    run_date: dt.date,
+    contracts: Mapping[str, Contract],
+    inputs: Mapping[str, str],
+) -> str:
+    """A hash of all that the result depends on: job, inputs, its settings, the contracts of what it writes, the feeds."""
+    parts = sorted(value.digest for value in settings.__dict__.values() if isinstance(value, named.job.settings))
+    promised = [repr(contract) for table, contract in sorted(contracts.items()) if _names(named.writes, table)]
+    reads_feeds = any(_names(named.reads, layer) for layer in (f"{FILES}.*", "bronze.*"))
+    feeds = read_sources(Path(settings.conf_dir), settings.dataset).values() if reads_feeds else ()
+    told = [named.name, settings.dataset, VERSION, sorted(inputs.items()), parts, settings.calendar.digest, promised]
+    told += [source.digest for source in feeds]
     told += [run_date.isoformat()] if named.job.is_dated else []
     return hashlib.sha256(repr(told).encode()).hexdigest()[:24]
+
+
+def _names(patterns: tuple[str, ...], name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _still_there(job: Job, spark: SparkSession, settings: Settings, tables: list[str]) -> bool:

@@ -75,9 +75,15 @@ class Run:
     parts: tuple[type[Part], ...]
     contracts: Mapping[str, Contract]
     inputs: Mapping[str, str]
-    rows_read: int = 0
+    rows_accounted: int = 0
+    rows_in_inputs: int = 0
     staged: list[Staged] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def rows_read(self) -> int:
+        """The rows that the run accounts for one by one, or else those of the tables that it read."""
+        return self.rows_accounted or self.rows_in_inputs
 
     @property
     def lake(self) -> Lake:
@@ -132,7 +138,10 @@ class Run:
         version = self.inputs.get(table)
         if version is None:
             raise DataError(f"{table} was never published; run its job first (python -m jobs graph shows which)")
-        return read_table(self.spark, self.lake.path(table), int(version))
+        rows = read_table(self.spark, self.lake.path(table), int(version))
+        # Delta answers from its log, without reading a row.
+        self.rows_in_inputs += rows.count()
+        return rows
 
     def has(self, table: str) -> bool:
         """Whether a declared table was ever published."""
@@ -165,7 +174,7 @@ class Run:
         )
         valid, refused, repeated = counts.first() or (0, 0, 0)
         if rows_in is not None:
-            self.rows_read += rows_in
+            self.rows_accounted += rows_in
             if rows_in != valid + refused + repeated:
                 raise QualityGateError(
                     f"{table}: {rows_in} rows went in, but {valid} valid + {refused} rejected + {repeated} duplicates "
@@ -209,7 +218,7 @@ class Run:
     def commit(self) -> list[Output]:
         """Commit what was staged: the rejected rows first, then the tables, in the order of their publishing."""
         for staged in self.staged:
-            if staged.rows_rejected or staged.write.mode == "replace":
+            if staged.unjudged is None and (staged.rows_rejected or staged.write.mode == "replace"):
                 self._commit_rejected(staged)
         return [self._commit_valid(staged) for staged in self.staged]
 
@@ -239,6 +248,7 @@ class Run:
         rows_valid = staged.rows_valid
         if staged.unjudged is not None and version != before:
             rows_valid = rows_in_last_commit(self.spark, path)
+            self.rows_accounted += rows_valid
         return Output(contract.table, version, rows_valid, staged.rows_rejected, staged.rows_deduplicated)
 
     def _app_id(self, table: str) -> str:

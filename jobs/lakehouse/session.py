@@ -38,7 +38,7 @@ def open_session(settings: Settings, application: str) -> SparkSession:
     if not submitted.contains("spark.jars"):
         wanted["spark.jars"] = ",".join(_jars(settings.path("jars")))
     light = LOCAL_JVM_OPTIONS if wanted.get("spark.master", "").startswith("local") else ""
-    wanted.setdefault("spark.driver.extraJavaOptions", f"-Duser.timezone=UTC {light}".strip())
+    wanted.setdefault("spark.driver.extraJavaOptions", f"-Duser.timezone=UTC {_quiet_log(settings)} {light}".strip())
     wanted.setdefault("spark.executor.extraJavaOptions", "-Duser.timezone=UTC")
     wanted.setdefault("spark.executorEnv.TZ", "UTC")
     builder = SparkSession.builder.appName(application)
@@ -53,6 +53,12 @@ def open_session(settings: Settings, application: str) -> SparkSession:
 def task_slots(spark: SparkSession) -> int:
     """How many tasks run at once: the number of workers that a distributed training takes."""
     return max(1, spark.sparkContext.defaultParallelism)
+
+
+def _quiet_log(settings: Settings) -> str:
+    """The option that makes the JVM log as conf/log4j2.properties says, where that file is at hand."""
+    file = Path(settings.conf_dir).resolve() / "log4j2.properties"
+    return f"-Dlog4j2.configurationFile={file.as_uri()}" if file.is_file() else ""
 
 
 def _let_workers_follow() -> None:
