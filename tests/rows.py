@@ -1,13 +1,17 @@
 """Rows for tests, made from the contracts: a valid base row per table, and overrides for what a test is about."""
 
 import datetime as dt
+import random
 import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import (
     ArrayType,
     BinaryType,
@@ -118,6 +122,61 @@ def customer_id(**overrides: Any) -> Row:
 def customer(**overrides: Any) -> Row:
     """A row of silver.customers."""
     return row_of("silver.customers", **overrides)
+
+
+SHANGHAI = "Asia/Shanghai"
+
+
+def local(text: str, time_zone: str = SHANGHAI) -> dt.datetime:
+    """The instant, in UTC without a zone, of a business's local time like `2025-03-10 23:30`."""
+    return dt.datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(time_zone)).astimezone(dt.UTC).replace(tzinfo=None)
+
+
+def local_date(instant: dt.datetime, time_zone: str = SHANGHAI) -> dt.date:
+    """The business day of an instant in UTC."""
+    return instant.replace(tzinfo=dt.UTC).astimezone(ZoneInfo(time_zone)).date()
+
+
+def arrow_of(table: str, *rows: Row) -> Any:
+    """The rows as an Arrow table with the contract's types, for a second engine; timestamps are UTC without a zone."""
+    typed = to_arrow_schema(contract_of(table).schema)
+    fields = [
+        pa.field(field.name, pa.timestamp("us") if pa.types.is_timestamp(field.type) else field.type) for field in typed
+    ]
+    return pa.Table.from_pylist(list(rows), schema=pa.schema(fields))
+
+
+def random_order_lines(seed: int, count: int, first_day: dt.date, days: int) -> list[Row]:
+    """Order lines of the Shanghai business over some days: returns, services, prices of four digits, late and corrected lines.
+
+    A line is late by up to two weeks, or corrected within three days; not both.
+    """
+    draw, lines = random.Random(seed), []
+    for number in range(count):
+        ordered_at = dt.datetime.combine(first_day, dt.time()) + dt.timedelta(seconds=draw.randrange(days * 86_400))
+        price = Decimal(draw.randrange(0, 900_000)).scaleb(-4)
+        first: Row = {
+            "order_line_id": f"line {number}",
+            "order_id": f"order {draw.randrange(max(1, count // 2))}",
+            "store_id": draw.choice(["s1", "s2", "web"]),
+            "product_id": draw.choice(["p1", "p2", "p3", "数码"]),
+            "ordered_at": ordered_at,
+            "ordered_date": local_date(ordered_at),
+            "line_kind": draw.choices(["product", "service", "adjustment"], [8, 1, 1])[0],
+            "quantity": draw.choice([-5, -1, 1, 1, 2, 3, 12]),
+            "unit_price_amount": price,
+            "list_price_amount": draw.choice([None, price, price * 2]),
+            "arrived_at": ordered_at + dt.timedelta(hours=draw.choice([0, 1, 20])),
+        }
+        fate = draw.random()
+        if fate < 0.1:
+            first["arrived_at"] += dt.timedelta(days=draw.randrange(14))
+        if 0.1 < fate < 0.2:
+            corrected_at = first["arrived_at"] + dt.timedelta(hours=draw.randrange(1, 48))
+            lines.append(order_line(**first, superseded_at=corrected_at))
+            first |= {"revision": 2, "arrived_at": corrected_at, "quantity": draw.choice([-2, 1, 4])}
+        lines.append(order_line(**first))
+    return lines
 
 
 def _allowed_values(contract: Contract) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -31,7 +32,8 @@ def read_records(spark: SparkSession, source: Source, deliveries: list[Delivery]
 
 
 def _read_files(spark: SparkSession, source: Source, header: tuple[str, ...], deliveries: list[Delivery]) -> DataFrame:
-    paths = [delivery.entry.path for delivery in deliveries]
+    # Spark takes a path for a pattern: `list [1].csv` is one file all the same.
+    paths = [re.sub(r"([\[\]{}*?\\])", r"\\\1", delivery.entry.path) for delivery in deliveries]
     if source.format == "json":
         parsed = spark.read.schema(_json_schema(source)).json(
             paths, columnNameOfCorruptRecord=CORRUPT, mode="PERMISSIVE"

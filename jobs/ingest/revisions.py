@@ -17,16 +17,17 @@ def as_revisions(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
     In order of arrival a row that says the same as the one before it, under the same key, is a duplicate; one that says
     something else is the next revision. So silver can be read as of any time: a revision holds from its `arrived_at`
     until its `superseded_at`. Rejected rows don't supersede; those alike to the letter are duplicates of each other.
+    What arrived at the same time is ordered by what it says, so that the way it was split into files changes nothing.
     """
     content = F.xxhash64(*[F.col(name) for name in rows.columns if name not in NOT_CONTENT])
     raw = F.xxhash64("_record")
     told = rows.withColumn("_content", F.when(is_rejected(), raw).otherwise(content))
     identity = F.when(is_rejected(), F.concat_ws(" ", F.lit("rejected"), raw)).otherwise(_joined(key))
-    arrivals = Window.partitionBy("_identity").orderBy("arrived_at", "_record_id")
+    arrivals = Window.partitionBy("_identity").orderBy("arrived_at", "_content", "_record_id")
     marked = told.withColumn("_identity", identity).withColumn(
         DUPLICATE, F.coalesce(F.col("_content") == F.lag("_content").over(arrivals), F.lit(False))
     )
-    kept_first = Window.partitionBy("_identity").orderBy(DUPLICATE, "arrived_at", "_record_id")
+    kept_first = Window.partitionBy("_identity").orderBy(DUPLICATE, "arrived_at", "_content", "_record_id")
     is_next_kept = F.lead(DUPLICATE).over(kept_first) == F.lit(False)
     return (
         marked.withColumn("revision", F.row_number().over(kept_first))
@@ -38,7 +39,7 @@ def as_revisions(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
 def as_first_arrivals(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
     """One row per delivery of things that never change, such as events: all but the first arrival are duplicates."""
     identity = F.when(is_rejected(), F.xxhash64("_record").cast("string")).otherwise(_joined(key))
-    arrivals = Window.partitionBy("_identity").orderBy("arrived_at", "_record_id")
+    arrivals = Window.partitionBy("_identity").orderBy("arrived_at", F.xxhash64("_record"), "_record_id")
     marked = rows.withColumn("_identity", identity).withColumn(DUPLICATE, F.row_number().over(arrivals) > 1)
     return marked.drop("_identity")
 

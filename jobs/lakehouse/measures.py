@@ -18,6 +18,8 @@ from scipy.stats import poisson
 
 Floats = npt.NDArray[np.float64]
 SCORE_BINS = 2000
+# A bootstrap over fewer series would say little of how far another draw of them could lie.
+FEWEST_SERIES = 8
 SPLITMIX = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 
 
@@ -67,9 +69,11 @@ def bootstrap_sums(rows: DataFrame, unit: str, columns: list[str], replicates: i
 def accuracy_at(rows: DataFrame, level: list[str], methods: list[str], replicates: int, seed: int) -> dict[str, Floats]:
     """1 − WAPE of each method's weekly forecasts at a level, per replicate of a bootstrap over the level's series.
 
+    Where the level has too few series to draw from, its target weeks are drawn instead.
+
     Args:
         rows: one row per series, origin and week, with `target_units`, `origin_week`, `week_start_date` and the methods.
-        level: columns whose values part the series; forecasts are summed within. Empty: the total, drawn by week.
+        level: columns whose values part the series; forecasts are summed within. Empty: the total.
         methods: columns with forecasts in units.
         replicates: number of bootstrap replicates.
         seed: seed of the weights.
@@ -77,12 +81,13 @@ def accuracy_at(rows: DataFrame, level: list[str], methods: list[str], replicate
     summed = rows.groupBy(*level, "origin_week", "week_start_date").agg(
         F.sum("target_units").alias("actual"), *[F.sum(name).alias(name) for name in methods]
     )
-    unit = F.concat_ws("\x1f", *(level or ["origin_week", "week_start_date"]))
+    has_many_series = bool(level) and summed.select(*level).distinct().count() >= FEWEST_SERIES
+    unit = F.concat_ws("\x1f", *(level if has_many_series else [*level, "week_start_date"]))
     errors = [F.abs(F.col(name) - F.col("actual")).alias(name) for name in methods]
-    sums = bootstrap_sums(
-        summed.select(unit.alias("unit"), "actual", *errors), "unit", ["actual", *methods], replicates, seed
-    )
-    return {name: 1 - sums[:, place] / sums[:, 0] for place, name in enumerate(methods, start=1)}
+    told = summed.select(unit.alias("unit"), "actual", *errors)
+    sums = bootstrap_sums(told, "unit", ["actual", *methods], replicates, seed)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {name: 1 - sums[:, place] / sums[:, 0] for place, name in enumerate(methods, start=1)}
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,10 @@ def open_session(settings: Settings, application: str) -> SparkSession:
         wanted["spark.master"] = settings.spark.master
     if not submitted.contains("spark.jars"):
         wanted["spark.jars"] = ",".join(_jars(settings.path("jars")))
-    light = LOCAL_JVM_OPTIONS if wanted.get("spark.master", "").startswith("local") else ""
+    is_local = wanted.get("spark.master", "").startswith("local")
+    light = LOCAL_JVM_OPTIONS if is_local else ""
+    if is_local:
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     wanted.setdefault("spark.driver.extraJavaOptions", f"-Duser.timezone=UTC {_quiet_log(settings)} {light}".strip())
     wanted.setdefault("spark.executor.extraJavaOptions", "-Duser.timezone=UTC")
     wanted.setdefault("spark.executorEnv.TZ", "UTC")

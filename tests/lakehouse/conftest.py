@@ -1,4 +1,4 @@
-"""A small shop for the tests of the lakehouse room: one feed, and a contract of the tests' own, `gold.things`."""
+"""A small shop for the tests of the lakehouse room: one feed, and contracts of the tests' own: `gold.things` and `gold.marks`."""
 
 from pathlib import Path
 
@@ -40,9 +40,7 @@ THINGS = {
                     "required": True,
                     "description": "Weight.",
                     "customProperties": [{"property": "unit", "value": "g"}],
-                    "quality": [
-                        {"type": "sql", "name": "weight_positive", "severity": "error", "query": "weight > 0"}
-                    ],
+                    "quality": [{"type": "sql", "name": "weight_positive", "severity": "error", "query": "weight > 0"}],
                 },
                 {"name": "colour", "physicalType": "string", "description": "Colour."},
             ],
@@ -60,12 +58,27 @@ THINGS = {
     ],
 }
 
+# A table without key or rules: nothing of it is audited, so that tests about other things are quick.
+MARKS = {
+    **{key: value for key, value in THINGS.items() if key != "schema"},
+    "id": "gold.marks",
+    "description": {"purpose": "One row per mark."},
+    "schema": [
+        {
+            "name": "marks",
+            "physicalType": "table",
+            "properties": [{"name": "mark", "physicalType": "int", "description": "Mark."}],
+        }
+    ],
+}
+
 
 @pytest.fixture(scope="session")
 def shop_conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A configuration folder with the dataset `shop` and the contract of gold.things."""
+    """A configuration folder with the dataset `shop` and the contracts of gold.things and gold.marks."""
     conf_dir = conf_with(tmp_path_factory.mktemp("shop"), "shop", {"things": FEED})
-    (conf_dir / "contracts/gold/things.yaml").write_text(yaml.safe_dump(THINGS, sort_keys=False), "utf-8")
+    for name, contract in (("things", THINGS), ("marks", MARKS)):
+        (conf_dir / f"contracts/gold/{name}.yaml").write_text(yaml.safe_dump(contract, sort_keys=False), "utf-8")
     return conf_dir
 
 

@@ -150,7 +150,7 @@ def test_a_file_that_is_not_yaml_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("table", ["things", "copper.things", "gold.", "gold.a b", "gold.a.b"])
 def test_a_name_that_is_no_table_is_refused(table: str) -> None:
-    with pytest.raises(ContractError, match="is no table; tables are named <layer>.<name>"):
+    with pytest.raises(ContractError, match=r"is no table; tables are named <layer>\.<name>"):
         split_table(table)
 
 

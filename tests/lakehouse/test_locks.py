@@ -28,9 +28,7 @@ def held_by_another_process(folder: Path, *names: str) -> Iterator[subprocess.Po
     """A process that holds the locks until the block ends."""
     command = [sys.executable, "-c", HOLDER, str(folder), *names]
     checkout = str(Path(__file__).parents[2])
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=checkout
-    ) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=checkout) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         try:
@@ -41,9 +39,9 @@ def held_by_another_process(folder: Path, *names: str) -> Iterator[subprocess.Po
 
 def test_a_table_that_another_process_writes_is_locked_and_its_holder_named(tmp_path: Path) -> None:
     with held_by_another_process(tmp_path, "gold.things") as holder:
-        with pytest.raises(LockedError, match=f"gold.things is being written by process {holder.pid}") as caught:
-            with locked(tmp_path, ["gold.other", "gold.things"]):
-                pass
+        told = f"gold.things is being written by process {holder.pid}"
+        with pytest.raises(LockedError, match=told) as caught, locked(tmp_path, ["gold.other", "gold.things"]):
+            pass
         assert caught.value.exit_code == 4
         with locked(tmp_path, ["gold.other"]):
             pass

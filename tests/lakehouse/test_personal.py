@@ -52,7 +52,11 @@ def test_every_spelling_of_an_email_is_one_email(local: str, invisible: str) -> 
         assert normalised("email", spelling) == plain.lower()
 
 
-@given(name=st.lists(words, min_size=1, max_size=3).map(" ".join), invisible=st.sampled_from(INVISIBLE), place=st.integers(0, 30))
+@given(
+    name=st.lists(words, min_size=1, max_size=3).map(" ".join),
+    invisible=st.sampled_from(INVISIBLE),
+    place=st.integers(0, 30),
+)
 def test_composed_decomposed_and_invisible_characters_do_not_change_a_name(
     name: str, invisible: str, place: int
 ) -> None:
@@ -78,7 +82,9 @@ def test_nothing_is_nobody(kind: PersonalKind, nothing: str | None) -> None:
 
 
 def test_a_foreign_phone_is_read_by_its_region() -> None:
-    assert normalised("phone", "020 7946 0018", "GB") == normalised("phone", "+44 20 7946 0018", "CN") == "+442079460018"
+    assert (
+        normalised("phone", "020 7946 0018", "GB") == normalised("phone", "+44 20 7946 0018", "CN") == "+442079460018"
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,7 +119,9 @@ def test_a_dictionary_of_plain_hashes_finds_no_phone_and_one_with_the_key_does()
     guesses = [f"+86138{number:08d}" for number in range(12_340_000, 12_350_000)]
     assert phone in guesses
     spelled = [text for guess in guesses for text in (guess, guess[1:], guess[3:], f"phone\0{guess}")]
-    plain = {hashlib.new(name, text.encode()).hexdigest()[: len(body)] for name in ("sha256", "md5") for text in spelled}
+    plain = {
+        hashlib.new(name, text.encode()).hexdigest()[: len(body)] for name in ("sha256", "md5") for text in spelled
+    }
     unkeyed = {hmac.digest(b"", text.encode(), "sha256").hex()[: len(body)] for text in spelled}
     by_id = {hmac.digest(keys.key_id.encode(), text.encode(), "sha256").hex()[: len(body)] for text in spelled}
     assert body not in plain | unkeyed | by_id
@@ -137,9 +145,7 @@ def test_rows_get_token_mask_and_plain_value_and_no_plan_shows_the_key(spark: Sp
             assert shown not in plan
 
 
-def test_a_sealed_value_opens_by_its_key_for_its_row_only(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sealed_value_opens_by_its_key_for_its_row_only(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = load_keys(PrivacySettings(), "local")
     values = spark.createDataFrame([("t1", "王小明"), ("t2", "O'Neil"), ("t1", "王小明")], "token string, plain string")
     rows = {row["token"]: bytes(row["_ciphertext"]) for row in sealed(values, keys, "plain", "token").collect()}

@@ -49,9 +49,7 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def shop(
-    spark: SparkSession, shop_conf: Path, things: Contract, tmp_path_factory: pytest.TempPathFactory
-) -> Shop:
+def shop(spark: SparkSession, shop_conf: Path, things: Contract, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     folder = tmp_path_factory.mktemp("publish")
     shop = Shop(settings_in(folder, "shop", shop_conf), folder / "lake", things)
     rows = shop.rows(
@@ -59,7 +57,7 @@ def shop(
         {"thing_id": "good 1", "weight": 1, "colour": CANARY},
         {"thing_id": "good 2", "weight": 2},
         {"thing_id": "light", "weight": -1},
-        {"thing_id": "void", "weight": None, "colour": "say \"hi\",\n王"},
+        {"thing_id": "void", "weight": None, "colour": 'say "hi",\n王'},
         {"thing_id": None, "weight": 0},
         {"thing_id": "good 2", "weight": 2},
     )
@@ -118,7 +116,7 @@ def test_a_failed_gate_leaves_the_table_as_it_was(
 ) -> None:
     before = DeltaTable(shop.path).version(), DeltaTable(f"{shop.path}_rejected").version()
     with pytest.raises(QualityGateError, match=rf"gold\.things: .*{told}") as caught:
-        run_job(spark, shop.settings, making(shop.rows(spark, *rows), rows_in))
+        run_job(spark, shop.settings, making(shop.rows(spark, *rows), rows_in), force=True)
     assert caught.value.exit_code == 3
     assert (DeltaTable(shop.path).version(), DeltaTable(f"{shop.path}_rejected").version()) == before
     last = table(spark, shop.settings, "ops.runs").orderBy(F.desc("finished_at")).first()

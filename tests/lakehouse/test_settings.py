@@ -34,7 +34,9 @@ def test_layers_win_in_order(conf_dir: Path, monkeypatch: pytest.MonkeyPatch) ->
         if emptied != "none":
             (conf_dir / f"{emptied}.yaml").write_text("", "utf-8")
         found.append(share_of(conf_dir))
-    assert found == [0.3, 0.2, 0.1, 0.5], "expected environment, dataset, base and the default of the code, in this order"
+    assert found == [0.3, 0.2, 0.1, 0.5], (
+        "expected environment, dataset, base and the default of the code, in this order"
+    )
     (conf_dir / "environments/local.yaml").write_text(f"ingest: {{{SHARE}: 0.3}}", "utf-8")
     monkeypatch.setenv(f"LAKEHOUSE__INGEST__{SHARE.upper()}", "0.4")
     assert share_of(conf_dir) == 0.4, "a variable wins over the files"

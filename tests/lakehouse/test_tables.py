@@ -118,7 +118,9 @@ def test_a_contract_grows_by_columns_and_breaks_by_nothing_else(
     assert (field.name, field.metadata["comment"]) == ("price_amount", quoted.comment)
     assert held(path) == [("t1", 1)]
 
-    retyped = replace(things, columns=(*things.columns[:2], replace(things.columns[2], data_type="bigint"), *things.columns[3:]))
+    retyped = replace(
+        things, columns=(*things.columns[:2], replace(things.columns[2], data_type="bigint"), *things.columns[3:])
+    )
     for contract, told in ((things, "price_amount"), (replace(retyped, columns=(*retyped.columns, quoted)), "weight")):
         with pytest.raises(ContractError, match=f"breaks the table at .* in {told};"):
             ensure_table(spark, path, contract)
@@ -126,7 +128,9 @@ def test_a_contract_grows_by_columns_and_breaks_by_nothing_else(
 
 
 def test_rows_are_brought_into_the_contracts_order_and_types(spark: SparkSession, things: Contract) -> None:
-    rows = spark.createDataFrame([("red", "5", "t1", None)], "colour string, weight string, thing_id string, made_on date")
+    rows = spark.createDataFrame(
+        [("red", "5", "t1", None)], "colour string, weight string, thing_id string, made_on date"
+    )
     conformed = conform(rows, things)
     assert conformed.columns == things.column_names
     assert conformed.first() == ("t1", None, 5, "red")
