@@ -100,10 +100,12 @@ class ChurnSettings(Part):
     gap_days: int = 7
     window_days: int = 60
     close_after_days: int = 3
-    rounds: int = 400
-    early_stopping_rounds: int = 30
-    max_depth: int = 4
-    learning_rate: float = 0.05
+    rounds: int = 600
+    early_stopping_rounds: int = 40
+    max_depth: int = 3
+    learning_rate: float = 0.03
+    min_child_weight: float = 20.0
+    reg_lambda: float = 10.0
     min_training_rows: int = 200
     bootstrap_replicates: int = 200
     seed: int = 7

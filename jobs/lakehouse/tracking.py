@@ -42,6 +42,7 @@ class Champion:
     booster: Any
     feature_names: tuple[str, ...]
     metadata: Mapping[str, Any]
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ class Tracking:
             booster=mlflow.xgboost.load_model(uri),
             feature_names=tuple(info.signature.inputs.input_names()),
             metadata=info.metadata or {},
+            metrics=mlflow.get_run(info.run_id).data.metrics,
         )
 
     def cited_versions(self) -> dict[str, set[int]]:

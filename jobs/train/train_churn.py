@@ -164,8 +164,8 @@ def build(run: Run) -> None:
         "learning_rate": churn.learning_rate,
         "subsample": 0.8,
         "colsample_bytree": 0.6,
-        "min_child_weight": 8.0,
-        "reg_lambda": 4.0,
+        "min_child_weight": churn.min_child_weight,
+        "reg_lambda": churn.reg_lambda,
         "eval_metric": "logloss",
         "random_state": churn.seed,
     }

@@ -15,7 +15,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> CornerShop:
     """The shop and its raw files."""
-    return shop_in(tmp_path_factory)
+    return shop_in(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """Churn labels: the window's edges, what counts as an order, and who inherits whose orders."""
 
 import datetime as dt
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,8 +20,8 @@ CLOSED = end_of_day(AS_OF + dt.timedelta(days=70), SHANGHAI)
 SECOND = dt.timedelta(seconds=1)
 
 
-def ordered(account: str, day: int, **overrides: Any) -> Row:
-    """A line ordered at 23:30 local time, so many days after the as-of date."""
+def ordered(account: str, day: int, **overrides: Any) -> Callable[[], Row]:
+    """What makes a line ordered at 23:30 local time, so many days after the as-of date; rows need a Spark session."""
     date = AS_OF + dt.timedelta(days=day)
     at = local(f"{date} 23:30")
     fixed = {
@@ -30,7 +32,7 @@ def ordered(account: str, day: int, **overrides: Any) -> Row:
         "ordered_date": date,
         "arrived_at": at,
     }
-    return order_line(**{**fixed, **overrides})
+    return partial(order_line, **{**fixed, **overrides})
 
 
 def owned(
@@ -40,7 +42,7 @@ def owned(
 
 
 # By customer (whose account has the same name): the lines, and how many orders their label counts.
-CASES: dict[str, tuple[list[Row], int]] = {
+CASES: dict[str, tuple[list[Callable[[], Row]], int]] = {
     "orders nothing": ([], 0),
     "orders on the as-of date": ([ordered("orders on the as-of date", 0)], 0),
     "day 7": ([ordered("day 7", 7)], 0),
@@ -81,15 +83,15 @@ CASES: dict[str, tuple[list[Row], int]] = {
     "gets an account too late": ([ordered("its late account", 20)], 0),
 }
 MERGED = {"is merged into it": ("merges", CLOSED - SECOND), "is merged too late": ("merges too late", CLOSED)}
-NEW_ACCOUNTS = [
-    owned("its new account", "gets an account", KNOWN + SECOND),
-    owned("its late account", "gets an account too late", CLOSED),
-]
+NEW_ACCOUNTS = {
+    "its new account": ("gets an account", KNOWN + SECOND),
+    "its late account": ("gets an account too late", CLOSED),
+}
 
 
 @pytest.fixture(scope="module")
 def labels(spark: SparkSession) -> dict[str, Row]:
-    ids = list(NEW_ACCOUNTS)
+    ids = [owned(name, customer, since) for name, (customer, since) in NEW_ACCOUNTS.items()]
     for name in CASES:
         into, at = MERGED.get(name, (None, None))
         ids.append(owned(name, name, valid_to=at))
@@ -104,7 +106,7 @@ def labels(spark: SparkSession) -> dict[str, Row]:
         )
     found = churn_labels(
         frame_of(spark, "gold.customer_features", *features),
-        frame_of(spark, "silver.order_lines", *[line for lines, _ in CASES.values() for line in lines]),
+        frame_of(spark, "silver.order_lines", *[line() for lines, _ in CASES.values() for line in lines]),
         frame_of(spark, "silver.customer_ids", *ids),
         label_windows(spark, [AS_OF], CHURN, SHANGHAI),
         CHURN.population_days,

@@ -186,9 +186,9 @@ class CornerShop:
 
 
 @cache
-def shop_in(factory: pytest.TempPathFactory) -> CornerShop:
+def shop_in(folder: Path) -> CornerShop:
     """The one shop of a test run."""
-    return CornerShop.opened(factory.mktemp("corner_shop"))
+    return CornerShop.opened(folder / DATASET)
 
 
 @cache

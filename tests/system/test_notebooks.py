@@ -4,7 +4,6 @@ import ast
 from pathlib import Path
 
 import jupytext
-import nbformat
 import pytest
 from nbclient import NotebookClient
 
@@ -17,14 +16,8 @@ NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("*.py"))
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
 def test_notebook_runs(file: Path, shop: CornerShop, lake: Path) -> None:
     notebook = jupytext.read(file)
-    place = next(n for n, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
-    told = f"ENVIRONMENT, DATASET, CONF_DIR = 'local', {DATASET!r}, {str(shop.conf_dir)!r}"
-    notebook.cells.insert(
-        place + 1,
-        nbformat.from_dict(  # type: ignore[no-untyped-call]
-            {"cell_type": "code", "source": told, "metadata": {}, "outputs": [], "execution_count": None}
-        ),
-    )
+    parameters = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    parameters.source = f"ENVIRONMENT, DATASET, CONF_DIR = 'local', {DATASET!r}, {str(shop.conf_dir)!r}"
     NotebookClient(notebook, timeout=300, kernel_name="python3").execute(env=shop.environment(lake))
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any("image/png" in output.get("data", {}) for output in outputs)
