@@ -72,7 +72,9 @@ def conf_with(folder: Path, dataset: str, sources: Mapping[str, Mapping[str, Any
     (dataset_dir / "dataset.yaml").write_text(yaml.safe_dump({"title": dataset, **dataset_settings}), "utf-8")
     for name, source in sources.items():
         declared = {"source": name, "description": f"Rows of {name}.", **source}
-        (dataset_dir / f"{name}.yaml").write_text(yaml.safe_dump(declared, allow_unicode=True), "utf-8")
+        (dataset_dir / f"{name}.yaml").write_text(
+            yaml.safe_dump(declared, allow_unicode=True, sort_keys=False), "utf-8"
+        )
     return conf_dir
 
 

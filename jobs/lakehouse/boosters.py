@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xgboost as xgb
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from xgboost.spark import SparkXGBClassifier, SparkXGBRegressor
 
@@ -73,6 +73,8 @@ def with_prediction(
 def with_interval(rows: DataFrame, forecast: str, factors: Mapping[str, Sequence[float]]) -> DataFrame:
     """The rows with `lower_units` and `upper_units`: forecast plus factor times √(forecast + 1), never below zero.
 
+    Null for a horizon that training did not calibrate.
+
     Args:
         rows: rows with `horizon_weeks`.
         forecast: the column with the forecast, in units.
@@ -85,12 +87,12 @@ def with_interval(rows: DataFrame, forecast: str, factors: Mapping[str, Sequence
     ]
     ends = F.try_element_at(F.create_map(*pairs), F.col("horizon_weeks").cast("int"))
     spread = F.sqrt(F.col(forecast) + 1)
-    return rows.withColumns(
-        {
-            "lower_units": F.greatest(F.col(forecast) + ends[0] * spread, F.lit(0.0)),
-            "upper_units": F.greatest(F.col(forecast) + ends[1] * spread, F.lit(0.0)),
-        }
-    )
+
+    def end(place: int) -> Column:
+        # `greatest` skips nulls: a horizon without factors must not come out as [0, 0].
+        return F.when(ends.isNotNull(), F.greatest(F.col(forecast) + ends[place] * spread, F.lit(0.0)))
+
+    return rows.withColumns({"lower_units": end(0), "upper_units": end(1)})
 
 
 def with_reasons(rows: DataFrame, booster: xgb.Booster, features: list[str], most: int = 3) -> DataFrame:

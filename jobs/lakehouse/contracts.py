@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ class Contract:
     version: str = "1.0.0"
     properties: Mapping[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def schema(self) -> StructType:
         """The Spark schema, in the contract's order, with comments; required columns are not nullable."""
         return StructType(

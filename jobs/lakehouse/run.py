@@ -220,7 +220,17 @@ class Run:
         for staged in self.staged:
             if staged.unjudged is None and (staged.rows_rejected or staged.write.mode == "replace"):
                 self._commit_rejected(staged)
-        return [self._commit_valid(staged) for staged in self.staged]
+        return [*[self._commit_valid(staged) for staged in self.staged], *self._left_as_they_are()]
+
+    def _left_as_they_are(self) -> list[Output]:
+        """The declared tables that this run found nothing to add to: their newest version is good.
+
+        A run that was killed before its ledger row may have left it there; only audited rows are ever committed.
+        """
+        written = {staged.contract.table for staged in self.staged}
+        declared = [table for table in self.contracts if any(fnmatchcase(table, pattern) for pattern in self.writes)]
+        held = {table: table_version(self.spark, self.lake.path(table)) for table in declared if table not in written}
+        return [Output(table, version, 0) for table, version in held.items() if version is not None]
 
     def _commit_rejected(self, staged: Staged) -> None:
         contract = rejected_contract(staged.contract)

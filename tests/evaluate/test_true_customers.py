@@ -55,9 +55,10 @@ def test_consistency_precision_and_recall_of_an_example_worked_out_by_hand(spark
     assert scores["consistency"].is_met is False
     assert {score.measured_on for score in scores.values()} == {"example"}
     for score in scores.values():
-        figures = [score.value_low or -1, score.value or -1, score.value_high or -1]
+        told = [figure for figure in (score.value_low, score.value, score.value_high) if figure is not None]
+        assert len(told) == 3, f"{score.metric} has no interval"
+        figures = [0.0, *told, 1.0]
         assert figures == sorted(figures), f"the interval of {score.metric} does not hold its value: {figures}"
-        assert all(0 <= figure <= 1 for figure in figures)
 
 
 def test_a_customer_is_the_person_behind_most_of_its_accounts_at_that_time(spark: SparkSession) -> None:

@@ -35,9 +35,15 @@ def random_ids(draw: random.Random) -> list[Row]:
         known_at = start + dt.timedelta(hours=draw.randrange(DAYS * 24))
         rows.append((f"a{draw.randrange(14)}", "device", f"d{number}", known_at))
     columns = ["account_id", "identifier_kind", "identifier_value", "arrived_at"]
-    history = replayed(pd.DataFrame(rows, columns=columns)).astype(object)
-    rows_of_history = history.where(history.notna(), None).itertuples(index=False, name=None)
-    return [customer_id(**dict(zip(history.columns, row, strict=True))) for row in rows_of_history]
+    history = replayed(pd.DataFrame(rows, columns=columns))
+    return [
+        customer_id(
+            **{name: span[name] for name in ("identifier_kind", "identifier_value", "customer_id")},
+            valid_from=span["valid_from"].to_pydatetime(),
+            valid_to=None if pd.isna(span["valid_to"]) else span["valid_to"].to_pydatetime(),
+        )
+        for span in history.to_dict("records")
+    ]
 
 
 def random_events(draw: random.Random, count: int) -> list[Row]:

@@ -38,7 +38,7 @@ def graphs() -> dict[str, Links]:
         "sparse": random_links("sparse", 150, 150, 120),
         "dense": random_links("dense", 60, 60, 160),
         "small": random_links("small", 5, 4, 8),
-        "chain": [(f"chain:{n + step}", "phone", f"chain:{n}") for n in range(40) for step in (0, 1)],
+        "chain": [(f"chain:{n + step}", "phone", f"chain:{n}") for n in range(25) for step in (0, 1)],
         "star": [("star:0", "email", f"star:{n}") for n in range(40)],
         "pairs": [(f"pair:{n}", "phone", f"pair:{n // 2}") for n in range(20)],
         "shared": [(f"shared:{n}", "phone", "a shop's own") for n in range(9)],

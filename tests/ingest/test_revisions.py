@@ -19,6 +19,7 @@ from tests.lakes import conf_with, run_job, settings_in, table
 
 Told = tuple[str, int, int, bool]  # key, price, day of arrival, whether a rule refuses it
 DAY = dt.datetime(2025, 1, 1)
+PRICES = ("abc", "1.00", "2.00", "3.00")
 SCHEMA = (
     "line_id string, price int, arrived_at timestamp, _record_id string, _reject_reasons array<string>, _record string"
 )
@@ -105,19 +106,24 @@ def test_of_an_event_the_first_arrival_stays(spark: SparkSession) -> None:
 
 def deliveries(draw: random.Random, count: int) -> list[str]:
     """Files of few lines of few orders: corrections, repeated lines, late lines and bad ones."""
+    drawn = [
+        [
+            (draw.randint(1, 9), draw.randint(1, 2), draw.randint(0, 3), draw.randint(2, 9))
+            for _ in range(draw.randint(2, 9))
+        ]
+        for _ in range(count)
+    ]
+    # Of one line two prices never arrive at the same time: which of them holds would hang on the name of the feed.
     return [
         csv_text(
             *[
                 line(
-                    str(draw.randint(1, 9)),
-                    line_no=str(draw.randint(1, 2)),
-                    price=draw.choice(["1.00", "2.00", "3.00", "abc"]),
-                    exported_at=f"2025-01-{draw.randint(2, 9):02d} 00:00:00",
+                    f"{order}", line_no=f"{place}", price=PRICES[price], exported_at=f"2025-01-{day:02d} 0{price}:00:00"
                 )
-                for _ in range(draw.randint(2, 9))
+                for order, place, price, day in told
             ]
         )
-        for _ in range(count)
+        for told in drawn
     ]
 
 

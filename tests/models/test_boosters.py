@@ -93,7 +93,7 @@ def test_training_finds_what_is_there_and_nothing_in_shuffled_labels(spark: Spar
     if is_shuffled:
         assert auc == pytest.approx(0.5, abs=0.05), "the model knows labels that it can't know"
     else:
-        assert auc > 0.8
+        assert auc > 0.7
         assert booster.feature_names == FEATURES
 
 

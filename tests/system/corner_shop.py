@@ -21,7 +21,7 @@ from tests.lakes import KEY, SPARK_CONF, conf_with
 CHECKOUT = Path(__file__).parents[2]
 DATASET = "corner_shop"
 FIRST_DATE, LAST_DATE = date(2024, 12, 1), date(2024, 12, 29)
-# The jobs that fault tests run: every kind of write, and what depends on the run date.
+# The jobs that tests of faults run: every kind of write, and what depends on the run date.
 DATA_JOBS = (
     "load_files",
     "clean_accounts",
@@ -30,8 +30,6 @@ DATA_JOBS = (
     "collect_identifiers",
     "resolve_customers",
     "build_customer_features",
-    "build_churn_labels",
-    "build_demand_history",
 )
 FIELDS = ("receipt_no", "line_no", "sold_at", "card_no", "phone", "store", "sku", "quantity", "price", "exported_at")
 FEED: Mapping[str, Any] = {
