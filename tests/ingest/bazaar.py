@@ -6,16 +6,29 @@ from typing import Any
 
 FIELDS = ("order_no", "line_no", "ordered_at", "phone", "sku", "quantity", "price", "exported_at")
 HEADER = ",".join(FIELDS)
+GUESTS = {
+    "where": "phone_token is not null",
+    "columns": {
+        "account_id": "concat('contact:', phone_token)",
+        "account_kind": "'contact'",
+        "phone_token": "phone_token",
+        "phone_masked": "phone_masked",
+    },
+}
 
 
-def feed(folder: str, time_zone: str) -> dict[str, Any]:
-    """A feed of order lines whose times are local; a guest is known by a phone."""
+def feed(folder: str, time_zone: str, *, has_phones: bool = True) -> dict[str, Any]:
+    """A feed of order lines whose times are local; a guest is known by a phone, unless the feed tells of none."""
     return {
         "files": f"{folder}/*.csv*",
         "time_zone": time_zone,
         "arrival": "try_to_timestamp(exported_at)",
         "fields": [
-            {"name": name, "description": f"{name}.", **({"personal": "phone"} if name == "phone" else {})}
+            {
+                "name": name,
+                "description": f"{name}.",
+                **({"personal": "phone"} if name == "phone" and has_phones else {}),
+            }
             for name in FIELDS
         ],
         "tables": {
@@ -24,7 +37,7 @@ def feed(folder: str, time_zone: str) -> dict[str, Any]:
                 "columns": {
                     "order_line_id": f"concat('{folder}:', order_no, ':', line_no)",
                     "order_id": f"concat('{folder}:', order_no)",
-                    "account_id": "concat('contact:', phone_token)",
+                    "account_id": "concat('contact:', phone_token)" if has_phones else "null",
                     "store_id": "'WEB'",
                     "channel": "'online'",
                     "product_id": "sku",
@@ -35,15 +48,7 @@ def feed(folder: str, time_zone: str) -> dict[str, Any]:
                     "currency_code": "'CNY'",
                 },
             },
-            "accounts": {
-                "where": "phone_token is not null",
-                "columns": {
-                    "account_id": "concat('contact:', phone_token)",
-                    "account_kind": "'contact'",
-                    "phone_token": "phone_token",
-                    "phone_masked": "phone_masked",
-                },
-            },
+            **({"accounts": GUESTS} if has_phones else {}),
         },
     }
 
