@@ -6,7 +6,9 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'^VERSION = "(.+)"$', (HERE / "jobs/lakehouse/version.py").read_text(encoding="utf-8"), re.MULTILINE)
+VERSION = re.search(
+    r'^VERSION = "(.+)"$', (HERE / "jobs/lakehouse/version.py").read_text(encoding="utf-8"), re.MULTILINE
+)
 assert VERSION is not None
 
 RUNTIME = [

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from pyspark import SparkConf
+from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 from jobs.lakehouse.errors import ConfigurationError
@@ -31,6 +31,9 @@ def open_session(settings: Settings, application: str) -> SparkSession:
     """
     pin_time_zone()
     _let_workers_follow()
+    if "PYSPARK_GATEWAY_PORT" in os.environ:
+        # What was submitted is known only once its JVM is connected; unasked, SparkConf would be empty, and the settings win.
+        SparkContext._ensure_initialized()
     submitted = SparkConf()
     wanted = dict(settings.spark.conf)
     if not submitted.contains("spark.master"):
