@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
@@ -11,7 +12,7 @@ from pyspark.sql import functions as F
 
 from jobs.lakehouse.contracts import Contract
 from jobs.lakehouse.locks import waiting_lock
-from jobs.lakehouse.tables import Lake, Write, ensure_table, table_exists, write_table
+from jobs.lakehouse.tables import Lake, Write, ensure_table, read_table, table_version, write_table
 
 RUNS = "ops.runs"
 
@@ -78,21 +79,13 @@ class Ledger:
 
     def last_fingerprint(self, job: str, run_date: dt.date | None) -> tuple[str, list[str]] | None:
         """The fingerprint and output tables of the job's last success, of that run date where one is given."""
-        if not table_exists(self.spark, self.path):
-            return None
-        successes = self._successes().where(F.col("job") == job)
-        if run_date is not None:
-            successes = successes.where(F.col("run_date") == F.lit(run_date))
-        last = successes.orderBy(F.desc("finished_at")).select("fingerprint", "outputs.table").first()
-        return None if last is None else (last[0], list(last[1]))
+        version = table_version(self.spark, self.path)
+        return None if version is None else _last_successes(self.spark, self.path, version, run_date).get(job)
 
     def good_versions(self) -> dict[str, int]:
         """The version of every table that its last successful run left; the only ones that jobs read."""
-        if not table_exists(self.spark, self.path):
-            return {}
-        outputs = self._successes().select("finished_at", F.explode("outputs").alias("output"))
-        newest = outputs.groupBy("output.table").agg(F.max_by("output.version", "finished_at").alias("version"))
-        return {row["table"]: row["version"] for row in newest.collect()}
+        version = table_version(self.spark, self.path)
+        return {} if version is None else dict(_good_versions(self.spark, self.path, version))
 
     def append(self, record: RunRecord) -> None:
         """Add the row of a run; a row that is there already (the same run id) is not added twice."""
@@ -104,5 +97,29 @@ class Ledger:
             ensure_table(self.spark, self.path, self.contract)
             write_table(rows.coalesce(1), self.path, Write("append", transaction=record.run_id), (), record.run_id)
 
-    def _successes(self) -> DataFrame:
-        return self.spark.read.format("delta").load(self.path).where("outcome = 'succeeded'")
+
+# A ledger that has not changed is not asked twice: a chain that finds all done asks it for every job.
+@lru_cache(maxsize=4)
+def _good_versions(spark: SparkSession, path: str, version: int) -> dict[str, int]:
+    outputs = _successes(spark, path, version).select("finished_at", F.explode("outputs").alias("output"))
+    newest = outputs.groupBy("output.table").agg(F.max_by("output.version", "finished_at").alias("version"))
+    return {row["table"]: row["version"] for row in newest.collect()}
+
+
+@lru_cache(maxsize=4)
+def _last_successes(
+    spark: SparkSession, path: str, version: int, run_date: dt.date | None
+) -> dict[str, tuple[str, list[str]]]:
+    """The fingerprint and output tables of each job's last success."""
+    successes = _successes(spark, path, version)
+    if run_date is not None:
+        successes = successes.where(F.col("run_date") == F.lit(run_date))
+    last = successes.groupBy("job").agg(
+        F.max_by("fingerprint", "finished_at").alias("fingerprint"),
+        F.max_by("outputs.table", "finished_at").alias("tables"),
+    )
+    return {row["job"]: (row["fingerprint"], list(row["tables"])) for row in last.collect()}
+
+
+def _successes(spark: SparkSession, path: str, version: int) -> DataFrame:
+    return read_table(spark, path, version).where("outcome = 'succeeded'")

@@ -107,9 +107,13 @@ def audit(staged_valid: DataFrame, contract: Contract, docs_folder: Path) -> Aud
 
 
 def build_data_docs(docs_folder: Path) -> Path:
-    """Render the kept results as pages, and tell where their index is."""
-    _context(docs_folder).build_data_docs()
-    return docs_folder / "gx" / "uncommitted" / "data_docs" / "local_site" / "index.html"
+    """Render the kept results as pages where there are new ones, and tell where their index is."""
+    kept = docs_folder / "gx" / "uncommitted"
+    index = kept / "data_docs" / "local_site" / "index.html"
+    results = [file.stat().st_mtime for file in (kept / "validations").rglob("*.json")]
+    if not index.is_file() or index.stat().st_mtime < max(results, default=0.0):
+        _context(docs_folder).build_data_docs()
+    return index
 
 
 def _context(docs_folder: Path) -> Any:
