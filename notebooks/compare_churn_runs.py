@@ -15,9 +15,9 @@ import os
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import mlflow
 
 import jobs
-import mlflow
 from jobs.lakehouse.settings import load_settings
 from jobs.lakehouse.tracking import Tracking
 

@@ -137,9 +137,8 @@ class Tracking:
 @cache
 def _connected(settings: TrackingSettings) -> Any:
     """MLflow, imported when first needed, pointed at the store; a fresh SQLite store is made by one process at a time."""
-    import mlflow.xgboost  # noqa: PLC0415
-
     import mlflow  # noqa: PLC0415 - takes three seconds, and most jobs don't track
+    import mlflow.xgboost  # noqa: PLC0415
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
