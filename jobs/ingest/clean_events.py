@@ -2,28 +2,27 @@
 
 import sys
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.ingest.mapping import mapped_rows
-from jobs.ingest.revisions import as_first_arrivals
+from jobs.ingest.cleaning import publish_mapped
 from jobs.lakehouse.job import Job
-from jobs.lakehouse.quality import with_reject_reasons
 from jobs.lakehouse.run import Run
-from jobs.lakehouse.sources import sources_of
 from jobs.lakehouse.tables import empty_rows
 
 JOB = Job(reads=("bronze.*",), writes=("silver.events",))
 TABLE = "silver.events"
 
 
+def with_event_date(events: DataFrame, time_zone: str) -> DataFrame:
+    """The events with the business day on which each happened."""
+    return events.withColumn("event_date", F.to_date(F.from_utc_timestamp("event_at", time_zone)))
+
+
 def build(run: Run) -> None:
-    if not sources_of(run.sources, "events"):
+    if not publish_mapped(run, TABLE, lambda events: with_event_date(events, run.time_zone)):
+        # A shop without a web site has no events; what reads them finds none, not a missing table.
         run.publish(TABLE, empty_rows(run.spark, run.contract(TABLE)))
-        return
-    events, rows_in = mapped_rows(run, TABLE)
-    dated = events.withColumn("event_date", F.to_date(F.from_utc_timestamp("event_at", run.time_zone)))
-    judged = with_reject_reasons(dated, run.contract(TABLE))
-    run.publish(TABLE, as_first_arrivals(judged, ("event_id",)), rows_in=rows_in)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,8 @@ import sys
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.ingest.mapping import mapped_rows
-from jobs.ingest.revisions import as_revisions
+from jobs.ingest.cleaning import publish_mapped
 from jobs.lakehouse.job import Job
-from jobs.lakehouse.quality import with_reject_reasons
 from jobs.lakehouse.run import Run
 
 JOB = Job(reads=("bronze.*",), writes=("silver.order_lines",))
@@ -27,9 +25,7 @@ def with_line_facts(lines: DataFrame, time_zone: str) -> DataFrame:
 
 
 def build(run: Run) -> None:
-    lines, rows_in = mapped_rows(run, TABLE)
-    judged = with_reject_reasons(with_line_facts(lines, run.time_zone), run.contract(TABLE))
-    run.publish(TABLE, as_revisions(judged, ("order_line_id",)), rows_in=rows_in)
+    publish_mapped(run, TABLE, lambda lines: with_line_facts(lines, run.time_zone))
 
 
 if __name__ == "__main__":

@@ -2,20 +2,15 @@
 
 import sys
 
-from jobs.ingest.mapping import mapped_rows
-from jobs.ingest.revisions import as_revisions
+from jobs.ingest.cleaning import publish_mapped
 from jobs.lakehouse.job import Job
-from jobs.lakehouse.quality import with_reject_reasons
 from jobs.lakehouse.run import Run
 
 JOB = Job(reads=("bronze.*",), writes=("silver.stores",))
-TABLE = "silver.stores"
 
 
 def build(run: Run) -> None:
-    stores, rows_in = mapped_rows(run, TABLE)
-    judged = with_reject_reasons(stores, run.contract(TABLE))
-    run.publish(TABLE, as_revisions(judged, ("store_id",)), rows_in=rows_in)
+    publish_mapped(run, "silver.stores")
 
 
 if __name__ == "__main__":
