@@ -127,7 +127,7 @@ def tell_what_was_built(settings: Settings) -> None:
     version = ledger.good_versions().get("gold.scoreboard")
     if version is not None:
         _show_scoreboard(console, spark, lake.path("gold.scoreboard"), version)
-    docs = build_data_docs(Path(lake.root) / DOCS_FOLDER)
+    docs = build_data_docs(Path(lake.root) / DOCS_FOLDER, all_contracts(settings).values())
     console.print(
         f"tables      {lake.root}/gold/*, silver/*, bronze/*   (python -m jobs show gold.churn_scores)", soft_wrap=True
     )

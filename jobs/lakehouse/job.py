@@ -121,12 +121,12 @@ def execute(
     with locked(Path(lake.root) / "_locks", [] if dry_run else list(named.writes) or [named.name]):
         inputs = _input_versions(named.job, spark, settings, contracts, ledger.good_versions())
         fingerprint = _fingerprint(named, settings, run_date, contracts, inputs)
-        last = ledger.last_fingerprint(named.name, run_date if named.job.is_dated else None)
+        last = ledger.last_success(named.name, run_date if named.job.is_dated else None)
         if (
             not force
             and last is not None
-            and last[0] == fingerprint
-            and _still_there(named.job, spark, settings, last[1])
+            and last.fingerprint == fingerprint
+            and _still_there(named.job, spark, settings, last.tables)
         ):
             return Result(named.name, "already done")
         if dry_run:
@@ -239,6 +239,8 @@ def _fingerprint(
     feeds = read_sources(Path(settings.conf_dir), settings.dataset).values() if reads_feeds else ()
     told = [named.name, settings.dataset, VERSION, sorted(inputs.items()), parts, settings.calendar.digest, promised]
     told += [source.digest for source in feeds]
+    # A version's number says which model it is in one store only.
+    told += [settings.tracking.digest] if any(name.startswith(f"{MODELS}.") for name in named.reads) else []
     told += [run_date.isoformat()] if named.job.is_dated else []
     return hashlib.sha256(repr(told).encode()).hexdigest()[:24]
 
@@ -247,7 +249,7 @@ def _names(patterns: tuple[str, ...], name: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _still_there(job: Job, spark: SparkSession, settings: Settings, tables: list[str]) -> bool:
+def _still_there(job: Job, spark: SparkSession, settings: Settings, tables: tuple[str, ...]) -> bool:
     """Whether what the job wrote last time was not taken away since."""
     lake = Lake(settings.path("lake"))
     kept = [table_exists(spark, lake.path(table)) for table in tables]

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.contracts import Contract
@@ -65,6 +65,15 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
+class Success:
+    """A run that ended well: what it was made from, and the tables that it left something in."""
+
+    fingerprint: str
+    finished_at: dt.datetime
+    tables: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Ledger:
     """The ledger of one lake."""
 
@@ -77,10 +86,19 @@ class Ledger:
         """Where the ledger's table lies."""
         return self.lake.path(RUNS)
 
-    def last_fingerprint(self, job: str, run_date: dt.date | None) -> tuple[str, list[str]] | None:
-        """The fingerprint and output tables of the job's last success, of that run date where one is given."""
+    def last_success(self, job: str, run_date: dt.date | None) -> Success | None:
+        """The job's last success, of that run date where one is given; None where there is none that still counts.
+
+        It no longer counts once a table that it wrote was taken away and made anew for something else: the table's
+        versions then begin again, at or below the one that it left.
+        """
         version = table_version(self.spark, self.path)
-        return None if version is None else _last_successes(self.spark, self.path, version, run_date).get(job)
+        last = None if version is None else _last_successes(self.spark, self.path, version, run_date).get(job)
+        if version is None or last is None:
+            return None
+        begun_again = _begun_again(self.spark, self.path, version)
+        is_lost = any(begun_again.get(table, last.finished_at) > last.finished_at for table in last.tables)
+        return None if is_lost else last
 
     def good_versions(self) -> dict[str, int]:
         """The version of every table that its last successful run left; the only ones that jobs read."""
@@ -107,18 +125,28 @@ def _good_versions(spark: SparkSession, path: str, version: int) -> dict[str, in
 
 
 @lru_cache(maxsize=4)
-def _last_successes(
-    spark: SparkSession, path: str, version: int, run_date: dt.date | None
-) -> dict[str, tuple[str, list[str]]]:
-    """The fingerprint and output tables of each job's last success."""
+def _last_successes(spark: SparkSession, path: str, version: int, run_date: dt.date | None) -> dict[str, Success]:
+    """The last success of each job."""
     successes = _successes(spark, path, version)
     if run_date is not None:
         successes = successes.where(F.col("run_date") == F.lit(run_date))
     last = successes.groupBy("job").agg(
         F.max_by("fingerprint", "finished_at").alias("fingerprint"),
+        F.max("finished_at").alias("finished_at"),
         F.max_by("outputs.table", "finished_at").alias("tables"),
     )
-    return {row["job"]: (row["fingerprint"], list(row["tables"])) for row in last.collect()}
+    return {row["job"]: Success(row["fingerprint"], row["finished_at"], tuple(row["tables"])) for row in last.collect()}
+
+
+@lru_cache(maxsize=4)
+def _begun_again(spark: SparkSession, path: str, version: int) -> dict[str, dt.datetime]:
+    """When a table's versions last began again, for the tables whose ever did; one row per such table."""
+    outputs = _successes(spark, path, version).select("finished_at", F.explode("outputs").alias("output"))
+    before = F.lag("output.version").over(Window.partitionBy("output.table").orderBy("finished_at"))
+    is_rewritten = (F.col("output.version") == F.col("before")) & (F.col("output.rows_written") > 0)
+    falls = outputs.withColumn("before", before).where((F.col("output.version") < F.col("before")) | is_rewritten)
+    newest = falls.groupBy("output.table").agg(F.max("finished_at").alias("finished_at"))
+    return {row["table"]: row["finished_at"] for row in newest.collect()}
 
 
 def _successes(spark: SparkSession, path: str, version: int) -> DataFrame:

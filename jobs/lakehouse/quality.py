@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pyspark.sql import Column, DataFrame
@@ -21,6 +23,7 @@ RECORD = "_record"
 UNPARSEABLE = "record_unparseable"
 # Below the lake's root.
 DOCS_FOLDER = "ops/data_docs"
+RESULTS = "validations"
 
 
 @dataclass(frozen=True)
@@ -81,19 +84,22 @@ def audit(staged_valid: DataFrame, contract: Contract, docs_folder: Path) -> Aud
     if not expectations:
         return AuditResult((), ())
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
-    context = _context(docs_folder)
-    name = contract.table
-    batch = (
-        context.data_sources.add_or_update_spark("staged")
-        .add_dataframe_asset(name)
-        .add_batch_definition_whole_dataframe("staged")
-    )
-    suite = gx.ExpectationSuite(name=name, expectations=[_as_gx(gx, rule) for rule in expectations])
-    definition = gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add_or_update(suite))
-    result = context.validation_definitions.add_or_update(definition).run(
-        batch_parameters={"dataframe": staged_valid},
-        result_format={"result_format": "BASIC", "partial_unexpected_count": 0},
-    )
+    docs_folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="_writing-", dir=docs_folder) as written:
+        context = _context(Path(written))
+        name = contract.table
+        batch = (
+            context.data_sources.add_spark("staged")
+            .add_dataframe_asset(name)
+            .add_batch_definition_whole_dataframe("staged")
+        )
+        suite = context.suites.add(_suite(gx, contract))
+        definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
+        result = definition.run(
+            batch_parameters={"dataframe": staged_valid},
+            result_format={"result_format": "BASIC", "partial_unexpected_count": 0},
+        )
+        _keep_results(Path(written), docs_folder / RESULTS)
     failed = [_failure(entry) for entry in result.results if not entry.success]
     severities = [rule.severity for rule, entry in zip(expectations, result.results, strict=True) if not entry.success]
     return AuditResult(
@@ -106,23 +112,59 @@ def audit(staged_valid: DataFrame, contract: Contract, docs_folder: Path) -> Aud
     )
 
 
-def build_data_docs(docs_folder: Path) -> Path:
-    """Render the kept results as pages where there are new ones, and tell where their index is."""
-    kept = docs_folder / "gx" / "uncommitted"
-    index = kept / "data_docs" / "local_site" / "index.html"
-    results = [file.stat().st_mtime for file in (kept / "validations").rglob("*.json")]
-    if not index.is_file() or index.stat().st_mtime < max(results, default=0.0):
-        _context(docs_folder).build_data_docs()
+def build_data_docs(docs_folder: Path, contracts: Iterable[Contract]) -> Path:
+    """Render the kept results and the suites as pages where there are new results, and tell where their index is."""
+    import great_expectations as gx  # noqa: PLC0415 - as above
+
+    index = docs_folder / "local_site" / "index.html"
+    newest = max((file.stat().st_mtime for file in (docs_folder / RESULTS).rglob("*.json")), default=0.0)
+    if not index.is_file() or index.stat().st_mtime < newest:
+        context = _context(docs_folder / RESULTS, docs_folder / "local_site")
+        for contract in contracts:
+            if contract.critical_expectations:
+                context.suites.add(_suite(gx, contract))
+        context.build_data_docs()
     return index
 
 
-def _context(docs_folder: Path) -> Any:
+def _context(results_folder: Path, site_folder: Path | None = None) -> Any:
+    """A GX context of this process alone: nothing but results is ever written, so that nothing can be half written or fought over."""
     import great_expectations as gx  # noqa: PLC0415 - as above
+    from great_expectations.data_context.types.base import (  # noqa: PLC0415
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
 
-    docs_folder.mkdir(parents=True, exist_ok=True)
-    context = gx.get_context(mode="file", project_root_dir=str(docs_folder))
-    context.variables.progress_bars = {"globally": False}
-    return context
+    config = DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(), progress_bars=ProgressBarsConfig(globally=False)
+    )
+    results = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(results_folder)}
+    config.stores[config.validation_results_store_name] = {
+        "class_name": "ValidationResultsStore",
+        "store_backend": results,
+    }
+    if site_folder:
+        pages = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(site_folder)}
+        index = {"class_name": "DefaultSiteIndexBuilder"}
+        config.data_docs_sites = {
+            "local_site": {"class_name": "SiteBuilder", "store_backend": pages, "site_index_builder": index}
+        }
+    return gx.get_context(mode="ephemeral", project_config=config)
+
+
+def _keep_results(written: Path, kept: Path) -> None:
+    """Move each result into its place in one step."""
+    for file in written.rglob("*.json"):
+        place = kept / file.relative_to(written)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(place)
+
+
+def _suite(gx: Any, contract: Contract) -> Any:
+    return gx.ExpectationSuite(
+        name=contract.table, expectations=[_as_gx(gx, rule) for rule in contract.critical_expectations]
+    )
 
 
 def _as_gx(gx: Any, rule: Expectation) -> Any:

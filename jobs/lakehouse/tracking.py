@@ -134,9 +134,17 @@ class Tracking:
         return cited
 
 
-@cache
 def _connected(settings: TrackingSettings) -> Any:
-    """MLflow, imported when first needed, pointed at the store; a fresh SQLite store is made by one process at a time."""
+    """MLflow, imported when first needed, pointed at the store; what it is pointed at holds for the whole process."""
+    mlflow = _with_store(settings)
+    if mlflow.get_tracking_uri() != settings.uri:
+        mlflow.set_tracking_uri(settings.uri)
+    return mlflow
+
+
+@cache
+def _with_store(settings: TrackingSettings) -> Any:
+    """MLflow, its store made where there is none; a fresh SQLite store is made by one process at a time."""
     import mlflow  # noqa: PLC0415 - takes three seconds, and most jobs don't track
     import mlflow.xgboost  # noqa: PLC0415
 

@@ -72,6 +72,18 @@ def test_a_job_runs_again_only_when_something_changed(spark: SparkSession, lake:
     assert table(spark, lake, "gold.marks").count() == 2
 
 
+def test_a_date_is_made_again_when_its_table_was_made_anew_for_another(spark: SparkSession, lake: Settings) -> None:
+    make = make_marks(2, is_dated=True)
+    assert run_job(spark, lake, make).outcome == "done"
+    assert run_job(spark, lake, make, NEXT_DAY).outcome == "done"
+    assert run_job(spark, lake, make).outcome == "already done", "another date changes nothing for this one"
+
+    delete_folder(spark, Lake(lake.path("lake")).path("gold.marks"))
+    assert run_job(spark, lake, make, NEXT_DAY).outcome == "done"
+    assert run_job(spark, lake, make, NEXT_DAY).outcome == "already done"
+    assert run_job(spark, lake, make).outcome == "done", "its rows went with the table"
+
+
 def test_a_failing_job_leaves_a_row_and_the_table_unharmed(spark: SparkSession, lake: Settings) -> None:
     make = make_marks(2)
     run_job(spark, lake, make)
