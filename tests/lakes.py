@@ -20,13 +20,17 @@ RUN_DATE = dt.date(2025, 12, 28)
 # Published nowhere and used for nothing but tests.
 KEY = "00112233445566778899aabbccddeeff" * 2
 
-# One small, light session for the whole test run.
+# One small, light session for the whole test run: of a few rows, planning and compiling is all the cost. The chain that the
+# tests submit to a cluster runs with Spark's own defaults, and must leave the same tables.
 SPARK_CONF = {
     "spark.master": "local[2]",
     "spark.driver.memory": "2g",
     "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-    "spark.sql.shuffle.partitions": "2",
-    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.sql.shuffle.partitions": "1",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.ui.enabled": "false",
 }
 

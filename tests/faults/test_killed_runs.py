@@ -31,7 +31,6 @@ INGEST_KILLS: Kills = (
 )
 FEATURES = ("build_customer_features",)
 FEATURES_KILLS: Kills = (
-    ("after_stage", "gold.customer_features", 1),  # nothing is committed
     ("before_commit", "gold.customer_features", 1),  # audited, and the slices are not replaced
     ("before_ledger", "features.build_customer_features", 1),  # replaced, and the ledger does not know
 )
