@@ -1,65 +1,21 @@
-"""Personal values: normalised, turned into keyed tokens and masks, and sealed for the vault, in Arrow batches."""
+"""Personal values: turned into keyed tokens and masks, and sealed for the vault, in Arrow batches."""
 
 from __future__ import annotations
 
 import hmac
 import os
-import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal
 
 import pandas as pd
-import phonenumbers
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pyspark.sql import Column, DataFrame
 from pyspark.sql.pandas.functions import pandas_udf
 
 from jobs.lakehouse.keys import Keys
+from jobs.lakehouse.personal_kinds import PersonalKind, masked, normalised
 
-PersonalKind = Literal["phone", "email", "name", "address"]
 NONCE_BYTES = 12
 TOKENISED = "token string, masked string, normalised string"
-
-
-def normalised(kind: PersonalKind, value: str | None, region: str = "CN") -> str | None:
-    """The one spelling of a personal value, so that the same person gives the same token; None when nothing is left.
-
-    Invisible format characters are dropped, then NFKC folds full-width digits and letters: in this order, for one of
-    them may part a letter from its accent. Phones become E.164 where `phonenumbers` can read them, e-mails lower case,
-    names and addresses lower case with single blanks.
-    """
-    if value is None:
-        return None
-    visible = "".join(c for c in re.sub(r"\s", " ", value) if unicodedata.category(c) not in ("Cf", "Cc"))
-    text = unicodedata.normalize("NFKC", visible).strip()
-    if kind == "phone":
-        text = _e164(text, region)
-    elif kind == "email":
-        text = text.replace(" ", "").lower()
-    else:
-        text = unicodedata.normalize("NFKC", re.sub(r"\s+", " ", text).casefold())
-    return text or None
-
-
-def _e164(text: str, region: str) -> str:
-    international = re.sub(r"^00", "+", text)
-    try:
-        number = phonenumbers.parse(international, region)
-    except phonenumbers.NumberParseException:
-        return re.sub(r"\D", "", text)
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-
-
-def masked(kind: PersonalKind, value: str) -> str:
-    """What may be shown of a normalised value: 138****5678, a***@example.com, 王*."""
-    if kind == "phone":
-        national = re.sub(r"^\+86", "", value)
-        return f"{national[:3]}****{national[-4:]}" if len(national) >= 9 else "****"
-    if kind == "email":
-        local, at, domain = value.partition("@")
-        return f"{local[:1]}***{at}{domain}"
-    return f"{value[:1]}*" if len(value) <= 3 else f"{value[:1]}***"
 
 
 def token_of(keys: Keys, kind: PersonalKind, value: str) -> str:

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from jobs.lakehouse.contracts import Contract, ContractColumn
 from jobs.lakehouse.errors import ConfigurationError
-from jobs.lakehouse.personal import PersonalKind
+from jobs.lakehouse.personal_kinds import PersonalKind
 from jobs.lakehouse.settings import Part
 
 TECHNICAL_COLUMNS = (
