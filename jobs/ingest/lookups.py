@@ -22,8 +22,8 @@ def with_looked_up(records: DataFrame, other: DataFrame, lookup: Lookup) -> Data
         other: bronze records of the feed that is looked up.
         lookup: the keys and the fields.
     """
-    keys = [f"_key_{position}" for position, _ in enumerate(lookup.on)]
-    own_keys = [F.col(name).alias(key) for name, key in zip(lookup.on, keys, strict=True)]
+    keys = [f"_key_{position}" for position, _ in enumerate(lookup.by)]
+    own_keys = [F.col(name).alias(key) for name, key in zip(lookup.by, keys, strict=True)]
     versions = _versions(other, lookup, keys)
     joined = records.select("*", *own_keys).join(versions, on=keys, how="left")
     found = _known_when(F.col("_arrived_at"))
@@ -35,7 +35,7 @@ def with_looked_up(records: DataFrame, other: DataFrame, lookup: Lookup) -> Data
 def _versions(other: DataFrame, lookup: Lookup, keys: list[str]) -> DataFrame:
     """One row per key, with what was ever said under it in order of arrival."""
     told = F.struct("_arrived_at", *[F.expr(told).alias(name) for name, told in lookup.fields.items()])
-    named = [F.col(theirs).alias(key) for theirs, key in zip(lookup.on.values(), keys, strict=True)]
+    named = [F.col(theirs).alias(key) for theirs, key in zip(lookup.by.values(), keys, strict=True)]
     known = other.where(~F.col("_is_unparseable")).where(F.expr(lookup.where))
     return (
         known.select(*named, told.alias("_told"))

@@ -67,13 +67,13 @@ class Lookup(Part):
 
     Args:
         source: the other feed.
-        on: this feed's field, or one looked up before, to the other feed's field of the same meaning.
+        by: this feed's field, or one looked up before, to the other feed's field of the same meaning.
         fields: the name here to SQL over the other feed's fields.
         where: which of the other feed's records count.
     """
 
     source: str
-    on: dict[str, str]
+    by: dict[str, str]
     fields: dict[str, str]
     where: str = "true"
 
