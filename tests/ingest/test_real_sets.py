@@ -84,8 +84,9 @@ def test_olist_has_every_geolocation_where_it_is_taken_whole(olist: RealSet) -> 
 
 
 def test_olist_money_adds_up_to_the_centavo(olist: RealSet) -> None:
-    sold = "sum(line_amount) FILTER (line_kind = {})"
-    price, freight = olist.one(f"SELECT {sold.format("'product'")}, {sold.format("'service'")} FROM silver_order_lines")
+    price, freight = olist.one("""
+        SELECT sum(line_amount) FILTER (WHERE line_kind = 'product'), sum(line_amount) FILTER (WHERE line_kind = 'service')
+        FROM silver_order_lines""")
     amount = "sum(CAST(record ->> '$.{}' AS DECIMAL(18, 4)))"
     refused = olist.one(
         f"SELECT {amount.format('price')}, {amount.format('freight_value')} FROM silver_order_lines_rejected"
