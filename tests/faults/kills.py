@@ -15,6 +15,7 @@ INGEST = ("load_files", "clean_order_lines")
 INGEST_KILLS: Kills = (
     ("between_tables", "ingest.load_files", 1),  # appended to bronze; the vault and the list of deliveries lack it
     ("before_ledger", "ingest.load_files", 1),  # inserted there too, and the ledger does not know
+    ("after_stage", "silver.order_lines", 1),  # nothing of the table is committed
     ("before_commit", "silver.order_lines", 1),  # the rejected rows are replaced, the table is not
 )
 FEATURES = ("build_customer_features",)
