@@ -34,6 +34,13 @@ SPARK_CONF = {
     "spark.ui.enabled": "false",
 }
 
+# What tests of many rows set otherwise.
+COMPILING = {
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.codegen.wholeStage": "true",
+    "spark.sql.codegen.factoryMode": "FALLBACK",
+}
+
 
 def settings_in(
     folder: Path, dataset: str = "world", conf_dir: Path | None = None, overrides: Mapping[str, Any] | None = None
