@@ -17,7 +17,7 @@ from pyspark.sql.pandas.functions import pandas_udf
 
 from jobs.lakehouse.keys import Keys
 
-PersonalKind = Literal["phone", "email", "name", "address", "national_id", "open_id", "device", "payer", "text"]
+PersonalKind = Literal["phone", "email", "name", "address", "payment_account", "text"]
 NONCE_BYTES = 12
 TOKENISED = "token string, masked string, normalised string"
 
@@ -27,8 +27,7 @@ def normalised(kind: PersonalKind, value: str | None, region: str = "CN") -> str
 
     Invisible format characters are dropped, then NFKC folds full-width digits and letters: in this order, for one of
     them may part a letter from its accent. Phones become E.164 where `phonenumbers` can read them, e-mails lower case,
-    names and addresses lower case with single blanks, free text keeps its capitals. National ids lose blanks and hyphens and
-    end in a capital X; ids made by machines lose blanks only.
+    names and addresses lower case with single blanks; free text and payment accounts keep their capitals.
     """
     if value is None:
         return None
@@ -38,13 +37,8 @@ def normalised(kind: PersonalKind, value: str | None, region: str = "CN") -> str
         text = _e164(text, region)
     elif kind == "email":
         text = text.replace(" ", "").lower()
-    elif kind == "national_id":
-        text = re.sub(r"[\s\-]", "", text).upper()
-    elif kind == "text":
+    elif kind in ("payment_account", "text"):
         text = re.sub(r"\s+", " ", text)
-    elif kind in ("open_id", "device", "payer"):
-        # These are made by machines: two that differ in a capital are two.
-        text = text.replace(" ", "")
     else:
         text = unicodedata.normalize("NFKC", re.sub(r"\s+", " ", text).casefold())
     return text or None
@@ -60,16 +54,14 @@ def _e164(text: str, region: str) -> str:
 
 
 def masked(kind: PersonalKind, value: str) -> str:
-    """What may be shown of a normalised value: 138****5678, a***@example.com, 王*; nothing of ids made by machines and of text."""
+    """What may be shown of a normalised value: 138****5678, a***@example.com, 王*."""
     if kind == "phone":
         national = re.sub(r"^\+86", "", value)
         return f"{national[:3]}****{national[-4:]}" if len(national) >= 9 else "****"
     if kind == "email":
         local, at, domain = value.partition("@")
         return f"{local[:1]}***{at}{domain}"
-    if kind == "national_id":
-        return f"{value[:3]}***{value[-2:]}" if len(value) >= 15 else "***"
-    if kind in ("open_id", "device", "payer", "text"):
+    if kind in ("payment_account", "text"):
         return "***"
     return f"{value[:1]}*" if len(value) <= 3 else f"{value[:1]}***"
 
