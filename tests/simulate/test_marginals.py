@@ -59,13 +59,15 @@ def olist(test_data: Path) -> pd.DataFrame:
 def gaps(orders_of: pd.DataFrame) -> pd.Series:
     """Days between a customer's order days."""
     days = orders_of[["customer", "day"]].drop_duplicates().sort_values(["customer", "day"])
-    return days.groupby("customer")["day"].diff().dt.days.dropna()
+    found: pd.Series = days.groupby("customer")["day"].diff().dt.days.dropna()
+    return found
 
 
 def recency(orders_of: pd.DataFrame) -> pd.Series:
     """Days since each customer's last order, as a share of the days that the set covers."""
     last, end, begin = orders_of.groupby("customer")["day"].max(), orders_of["day"].max(), orders_of["day"].min()
-    return (end - last).dt.days / (end - begin).days
+    shares: pd.Series = (end - last).dt.days / (end - begin).days
+    return shares
 
 
 def test_days_between_orders_spread_as_widely_as_real_ones(
