@@ -21,7 +21,7 @@ DIGIT_GROUP = re.compile(r"[0-9]+x?")
 HAN_RUN = re.compile(f"[{HAN}·](?: ?[{HAN}·])+")
 HEX_RUN = re.compile(r"[0-9a-f][0-9a-f:-]{13,}")
 OPAQUE_RUN = re.compile(r"[^\s\"'<>,;|{}()\[\]]{6,}")
-WORD_STARTS = re.compile(rf"\b\w|[{HAN}]")
+WORD_STARTS = re.compile(rf"(?<![^\W{HAN}])\w|[{HAN}]")
 WORD_GOES_ON = re.compile(rf"[^\W{HAN}](?=[^\W{HAN}])")
 MAILBOX_END = re.compile(r"[^\s\"<>,;()\[\]\\]*\s?$")
 DOMAIN_START = re.compile(r"\s?([^\s\"'<>,;:()\[\]\\/?&|]+)")
@@ -109,7 +109,7 @@ def _keys(kind: PersonalKind, plain: str) -> list[tuple[str, str]]:
         return [("mails", folded(plain))]
     if kind == "name":
         return _name_keys(folded(plain))
-    if kind == "address":
+    if kind in ("address", "text"):
         words = _as_words(folded(plain))
         return [("words", words)] if len(words) >= FEWEST_CHARACTERS else []
     text = _national_number(plain) if kind == "phone" else folded(plain)

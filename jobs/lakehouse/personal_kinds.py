@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import phonenumbers
 
 PersonalKind = Literal[
-    "phone", "email", "name", "address", "national_id", "device_id", "open_id", "union_id", "payment_account"
+    "phone", "email", "name", "address", "national_id", "device_id", "open_id", "union_id", "payment_account", "text"
 ]
 KINDS: tuple[PersonalKind, ...] = get_args(PersonalKind)
 HIDDEN = "***"
@@ -36,6 +36,7 @@ def normalised(kind: PersonalKind, value: str | None, region: str = "CN") -> str
     * national_id, payment_account: letters and digits alone; an old Chinese id of 15 digits becomes its successor of 18.
     * device_id: a hexadecimal one loses case and separators; zeros alone, which say "may not be known", are nobody's.
     * open_id, union_id: no blanks; their letters' case counts.
+    * text, which people write freely: single blanks.
     """
     if value is None:
         return None
@@ -49,7 +50,8 @@ def _e164(text: str, region: str) -> str:
     try:
         number = phonenumbers.parse(international, region)
     except phonenumbers.NumberParseException:
-        return re.sub(r"\D", "", text)
+        digits = re.sub(r"\D", "", text)
+        return digits if digits == text else _e164(digits, region)
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
@@ -88,6 +90,10 @@ def _blankless(text: str) -> str:
     return text.replace(" ", "")
 
 
+def _free_text(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
+
+
 def _letters_and_digits(text: str) -> str:
     bare = re.sub(r"[\W_]", "", text)
     return bare.upper() if bare.isascii() else bare
@@ -102,6 +108,7 @@ SPELLINGS: Mapping[PersonalKind, Callable[[str], str]] = {
     "open_id": _blankless,
     "union_id": _blankless,
     "payment_account": _payment_account,
+    "text": _free_text,
 }
 
 
@@ -180,4 +187,5 @@ MASKS: Mapping[PersonalKind, Callable[[str], str]] = {
     "open_id": _hidden,
     "union_id": _hidden,
     "payment_account": _masked_payment_account,
+    "text": _hidden,
 }

@@ -60,6 +60,7 @@ VALUES: dict[PersonalKind, st.SearchStrategy[str]] = {
     "open_id": open_ids,
     "union_id": open_ids,
     "payment_account": cards,
+    "text": st.lists(words, min_size=2, max_size=6).map(" ".join),
 }
 values = st.sampled_from(KINDS).flatmap(lambda kind: st.tuples(st.just(kind), VALUES[kind]))
 SPELLINGS: list[Callable[[str], str]] = [
@@ -85,6 +86,7 @@ OF_KIND: dict[PersonalKind, list[Callable[[str], str]]] = {
     "open_id": [],
     "union_id": [],
     "payment_account": GROUPS,
+    "text": [lambda text: text.replace(" ", "\n\t")],
 }
 
 
@@ -200,6 +202,7 @@ def test_a_foreign_phone_is_read_by_its_region() -> None:
         ("payment_account", "gb29 NWBK 6016 1331 9268 19", "GB29NWBK60161331926819"),
         ("payment_account", "Pays@Example.com ", "pays@example.com"),
         ("name", "王 小明", "王小明"),
+        ("text", " Call me,\n\tplease ", "Call me, please"),
         ("address", "上海市 黄浦区　人民路 8 号", "上海市黄浦区人民路8号"),
     ],
 )
@@ -246,6 +249,8 @@ def test_one_wrong_digit_of_a_card_number_is_noticed(known: str, place: int, wro
         ("payment_account", "4111111111111111", "****1111"),
         ("payment_account", "pays@example.com", "p***@example.com"),
         ("payment_account", "4111111111111112", "***"),
+        ("payment_account", "PAY0123456789ABCDEF", "***"),
+        ("text", "call me at home", "***"),
     ],
 )
 def test_masks(kind: PersonalKind, value: str, shown: str) -> None:

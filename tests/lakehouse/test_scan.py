@@ -42,8 +42,9 @@ VALUES: list[tuple[PersonalKind, str]] = [
     ("address", "12 Long Road, London"),
     ("device_id", "35-209900-176148-1"),
     ("email", "王芳@例子.中国"),
+    ("text", "Call me, please: the lid of my kettle is broken!"),
 ]
-PHONE, EMAIL, NAME, ADDRESS, NATIONAL_ID, DEVICE, OPEN_ID, CARD, ABROAD, LATIN, ROAD, IMEI, HAN_EMAIL = range(
+PHONE, EMAIL, NAME, ADDRESS, NATIONAL_ID, DEVICE, OPEN_ID, CARD, ABROAD, LATIN, ROAD, IMEI, HAN_EMAIL, SPOKEN = range(
     len(VALUES)
 )
 NEEDLES = needles_of(VALUES)
@@ -102,6 +103,7 @@ def numbers(report: Report) -> set[int]:
         (LATIN, "Mr. BRUNO   SYLVESTER"),
         (LATIN, "bruno_sylvester"),
         (ROAD, "12, long road - LONDON;"),
+        (SPOKEN, "call me please - the lid of my\nkettle is broken"),
         (IMEI, "352099001761481"),
         (IMEI, "35-209900-176148-1"),
     ],
