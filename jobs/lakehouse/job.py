@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from jobs.lakehouse.contracts import Contract, read_contracts
-from jobs.lakehouse.errors import DataError
+from jobs.lakehouse.errors import DataError, LakehouseError
 from jobs.lakehouse.files import delete_folder, folder_exists, list_files, listing_digest, read_text
 from jobs.lakehouse.ledger import AUDITS, RUNS, Ledger, Output, RunRecord, TableVersion
 from jobs.lakehouse.locks import locked
@@ -29,6 +30,7 @@ from jobs.lakehouse.version import VERSION
 Build = Callable[[Run], None]
 # What is read or written beside tables, by the layer that stands in for it.
 FILES, TRUTH, MODELS = "files", "truth", "models"
+QUOTED_VALUE = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|\S*@\S*|[+0-9][0-9 .()-]{4,}|[^\x00-\x7f…]+")
 WORLD_MARK = "_WORLD.json"
 
 
@@ -189,9 +191,14 @@ def _accounted(named: NamedJob, run: Run, ledger: Ledger, fingerprint: str) -> R
 
 
 def told(error: Exception) -> str:
-    """The first lines of an error, as the ledger keeps it."""
+    """The first lines of an error, as the ledger keeps it.
+
+    The suite's own errors name files, tables and settings. Those of others may quote a value, so that what stands in
+    quotes, long numbers, mail addresses and letters of other scripts are left out; standard error has them whole.
+    """
     text = error.getMessage() if isinstance(error, PySparkException) and error.getMessage() else str(error)
-    return f"{type(error).__name__}: {text}"[:2000]
+    shown = text if isinstance(error, LakehouseError) else QUOTED_VALUE.sub("…", text)
+    return f"{type(error).__name__}: {shown}"[:2000]
 
 
 def _input_versions(
@@ -268,35 +275,54 @@ def _still_there(job: Job, spark: SparkSession, settings: Settings, tables: tupl
 
 def record_restore(spark: SparkSession, settings: Settings, table: str, path: str, restore: Callable[[], None]) -> None:
     """Go back to an older version of a table, under its lock, and add it to the ledger as the good one."""
-    contracts = all_contracts(settings)
-    lake = Lake(settings.path("lake"))
-    with locked(Path(lake.root) / "_locks", [table]):
+    with locked(Path(Lake(settings.path("lake")).root) / "_locks", [table]):
         started = dt.datetime.now(dt.UTC).replace(tzinfo=None)
         restore()
-        finished = dt.datetime.now(dt.UTC).replace(tzinfo=None)
         version = table_version(spark, path)
         assert version is not None
-        record = RunRecord(
-            run_id=uuid.uuid4().hex,
-            job="lakehouse.restore",
-            dataset=settings.dataset,
-            environment=settings.environment,
-            run_date=finished.date(),
-            fingerprint=uuid.uuid4().hex[:24],
-            outcome="succeeded",
-            exit_code=0,
-            message=f"{table} restored",
-            started_at=started,
-            finished_at=finished,
-            seconds=(finished - started).total_seconds(),
-            peak_memory_mib=0,
-            rows_read=0,
-            rows_written=0,
-            rows_rejected=0,
-            rows_deduplicated=0,
-            outputs=[Output(table, version, 0)],
-            config_hash=settings.digest,
-            application_id=spark.sparkContext.applicationId,
-            product_version=VERSION,
+        record_change(
+            spark,
+            settings,
+            "lakehouse.restore",
+            uuid.uuid4().hex[:24],
+            started,
+            f"{table} restored",
+            [Output(table, version, 0)],
         )
-        Ledger(spark, lake, contracts[RUNS]).append(record)
+
+
+def record_change(
+    spark: SparkSession,
+    settings: Settings,
+    name: str,
+    fingerprint: str,
+    started: dt.datetime,
+    message: str,
+    outputs: list[Output],
+) -> None:
+    """Add what changed tables outside of the jobs to the ledger, so that jobs read the versions that it left."""
+    finished = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    record = RunRecord(
+        run_id=uuid.uuid4().hex,
+        job=name,
+        dataset=settings.dataset,
+        environment=settings.environment,
+        run_date=finished.date(),
+        fingerprint=fingerprint,
+        outcome="succeeded",
+        exit_code=0,
+        message=message,
+        started_at=started,
+        finished_at=finished,
+        seconds=(finished - started).total_seconds(),
+        peak_memory_mib=0,
+        rows_read=0,
+        rows_written=sum(output.rows_written for output in outputs),
+        rows_rejected=0,
+        rows_deduplicated=0,
+        outputs=outputs,
+        config_hash=settings.digest,
+        application_id=spark.sparkContext.applicationId,
+        product_version=VERSION,
+    )
+    Ledger(spark, Lake(settings.path("lake")), all_contracts(settings)[RUNS]).append(record)

@@ -80,6 +80,7 @@ class Run:
     rows_in_inputs: int = 0
     staged: list[Staged] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
+    own_keys: Keys | None = None
     audits: list[Audited] = field(default_factory=list)
 
     @property
@@ -124,8 +125,16 @@ class Run:
         return next(value for value in self.settings.__dict__.values() if isinstance(value, kind))
 
     def keys(self) -> Keys:
-        """The secret keys, for the few jobs that touch personal values."""
-        return load_keys(self.settings.privacy, self.settings.environment)
+        """The secret keys, for the few jobs that touch personal values.
+
+        Raises:
+            ConfigurationError: there is no key, or the lake's tokens were made by another one.
+        """
+        if self.own_keys is None:
+            keys = load_keys(self.settings.privacy, self.settings.environment)
+            _refuse_another_key(self.spark, self.lake.path("vault.personal_values"), keys)
+            self.own_keys = keys
+        return self.own_keys
 
     def contract(self, table: str) -> Contract:
         """The contract of a table."""
@@ -280,6 +289,18 @@ class Run:
     def once(self, table: str, slice_name: str) -> Write:
         """An append that enters a table once for its slice, however often the run is repeated."""
         return Write("append", transaction=f"{self.job}/{table}/{slice_name}")
+
+
+def _refuse_another_key(spark: SparkSession, vault: str, keys: Keys) -> None:
+    """Under two keys one person would become two, without a word."""
+    if table_version(spark, vault) is None:
+        return
+    other = read_table(spark, vault).where(F.col("key_id") != keys.key_id).select("key_id").first()
+    if other is not None:
+        raise ConfigurationError(
+            f"the lake's tokens were made by key {other['key_id']}, not by {keys.key_id}: give that key, or the new one after "
+            "python -m jobs rotate-keys"
+        )
 
 
 def end_of_day(day: dt.date, time_zone: str) -> dt.datetime:

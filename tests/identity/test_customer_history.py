@@ -43,7 +43,8 @@ def at(day: float) -> pd.Timestamp:
 
 def history_of(story: Iterable[Told]) -> pd.DataFrame:
     rows = [(told.account, told.kind, told.value, at(told.day)) for told in story]
-    return replayed(pd.DataFrame(rows, columns=COLUMNS).astype({"identifier_kind": object, "identifier_value": object}))
+    known = pd.DataFrame(rows, columns=COLUMNS).astype({"identifier_kind": object, "identifier_value": object})
+    return replayed(known.assign(account_origin=known["account_id"], identifier_origin=known["identifier_value"]))
 
 
 def customers_at(history: pd.DataFrame, moment: pd.Timestamp) -> dict[tuple[str, str], str]:
