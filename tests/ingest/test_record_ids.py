@@ -1,6 +1,7 @@
 """Ids of records: the same for the same record, and no hash of a personal value that could be guessed."""
 
 import hashlib
+from collections.abc import Mapping
 
 import pytest
 from pyspark.sql import SparkSession
@@ -32,7 +33,7 @@ RECORDS = [
 ]
 
 
-def ids(spark: SparkSession, feed: dict[str, object], keys: Keys) -> dict[str, str]:
+def ids(spark: SparkSession, feed: Mapping[str, object], keys: Keys) -> dict[str, str]:
     source = Source.model_validate(feed)
     rows = [(name, "delivery", *rest) for name, *rest in RECORDS]
     records = spark.createDataFrame(
