@@ -23,7 +23,7 @@ from jobs.lakehouse.memory import PeakMemory
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import Part, Settings
 from jobs.lakehouse.sources import read_sources
-from jobs.lakehouse.tables import Lake, table_exists, table_version
+from jobs.lakehouse.tables import Lake, table_exists
 from jobs.lakehouse.tracking import Tracking
 from jobs.lakehouse.version import VERSION
 
@@ -271,58 +271,3 @@ def _still_there(job: Job, spark: SparkSession, settings: Settings, tables: tupl
         elif layer == TRUTH:
             kept.append(_world_mark(spark, settings) is not None and folder_exists(spark, settings.path("data")))
     return all(kept)
-
-
-def record_restore(spark: SparkSession, settings: Settings, table: str, path: str, restore: Callable[[], None]) -> None:
-    """Go back to an older version of a table, under its lock, and add it to the ledger as the good one."""
-    with locked(Path(Lake(settings.path("lake")).root) / "_locks", [table]):
-        started = dt.datetime.now(dt.UTC).replace(tzinfo=None)
-        restore()
-        version = table_version(spark, path)
-        assert version is not None
-        record_change(
-            spark,
-            settings,
-            "lakehouse.restore",
-            uuid.uuid4().hex[:24],
-            started,
-            f"{table} restored",
-            [Output(table, version, 0)],
-        )
-
-
-def record_change(
-    spark: SparkSession,
-    settings: Settings,
-    name: str,
-    fingerprint: str,
-    started: dt.datetime,
-    message: str,
-    outputs: list[Output],
-) -> None:
-    """Add what changed tables outside of the jobs to the ledger, so that jobs read the versions that it left."""
-    finished = dt.datetime.now(dt.UTC).replace(tzinfo=None)
-    record = RunRecord(
-        run_id=uuid.uuid4().hex,
-        job=name,
-        dataset=settings.dataset,
-        environment=settings.environment,
-        run_date=finished.date(),
-        fingerprint=fingerprint,
-        outcome="succeeded",
-        exit_code=0,
-        message=message,
-        started_at=started,
-        finished_at=finished,
-        seconds=(finished - started).total_seconds(),
-        peak_memory_mib=0,
-        rows_read=0,
-        rows_written=sum(output.rows_written for output in outputs),
-        rows_rejected=0,
-        rows_deduplicated=0,
-        outputs=outputs,
-        config_hash=settings.digest,
-        application_id=spark.sparkContext.applicationId,
-        product_version=VERSION,
-    )
-    Ledger(spark, Lake(settings.path("lake")), all_contracts(settings)[RUNS]).append(record)

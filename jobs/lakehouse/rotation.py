@@ -14,11 +14,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
 
+from jobs.lakehouse.changes import record_change
 from jobs.lakehouse.cli import add_run_options, settings_of
 from jobs.lakehouse.contracts import Contract, rejected_contract, split_table
 from jobs.lakehouse.errors import ConfigurationError, DataError
 from jobs.lakehouse.files import delete_folder
-from jobs.lakehouse.job import all_contracts, record_change
+from jobs.lakehouse.job import all_contracts
 from jobs.lakehouse.keys import Keys, load_keys, load_old_keys
 from jobs.lakehouse.ledger import RUNS, Ledger, Output
 from jobs.lakehouse.locks import locked
@@ -35,10 +36,10 @@ from jobs.lakehouse.tables import (
     table_version,
     write_table,
 )
+from jobs.lakehouse.vault import PAYLOADS, VALUES
 
 NAME = "lakehouse.rotate_keys"
 LAYERS = ("bronze", "silver", "gold")
-VALUES, PAYLOADS = "vault.personal_values", "vault.payloads"
 
 
 def add_commands(commands: Any) -> None:

@@ -43,6 +43,7 @@ from jobs.lakehouse.tables import (
     write_table,
 )
 from jobs.lakehouse.tracking import Tracking
+from jobs.lakehouse.vault import refuse_another_key
 
 P = TypeVar("P", bound=Part)
 log = logging.getLogger("jobs")
@@ -132,7 +133,7 @@ class Run:
         """
         if self.own_keys is None:
             keys = load_keys(self.settings.privacy, self.settings.environment)
-            _refuse_another_key(self.spark, self.lake.path("vault.personal_values"), keys)
+            refuse_another_key(self.spark, self.lake, keys)
             self.own_keys = keys
         return self.own_keys
 
@@ -289,18 +290,6 @@ class Run:
     def once(self, table: str, slice_name: str) -> Write:
         """An append that enters a table once for its slice, however often the run is repeated."""
         return Write("append", transaction=f"{self.job}/{table}/{slice_name}")
-
-
-def _refuse_another_key(spark: SparkSession, vault: str, keys: Keys) -> None:
-    """Under two keys one person would become two, without a word."""
-    if table_version(spark, vault) is None:
-        return
-    other = read_table(spark, vault).where(F.col("key_id") != keys.key_id).select("key_id").first()
-    if other is not None:
-        raise ConfigurationError(
-            f"the lake's tokens were made by key {other['key_id']}, not by {keys.key_id}: give that key, or the new one after "
-            "python -m jobs rotate-keys"
-        )
 
 
 def end_of_day(day: dt.date, time_zone: str) -> dt.datetime:
