@@ -121,7 +121,7 @@ def test_the_ledger_keeps_no_value_that_an_error_quotes(spark: SparkSession, lak
     assert len(messages) == 2
     for message in messages:
         assert not [value for value in plain if value in message], message
-    assert "CAST_INVALID_INPUT" in messages[0], "what went wrong is still told"
+    assert "[TASK_WRITE_FAILED]" in messages[0], "what went wrong is still told"
     assert messages[1].startswith("KeyError: ")
 
 
