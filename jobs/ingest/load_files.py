@@ -15,7 +15,7 @@ from jobs.lakehouse.job import Job
 from jobs.lakehouse.personal import sealed
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import IngestSettings, PrivacySettings
-from jobs.lakehouse.sources import Source
+from jobs.lakehouse.sources import Source, fed_by
 from jobs.lakehouse.tables import Write, read_table, table_version
 
 JOB = Job(
@@ -37,7 +37,7 @@ def as_bronze(records: DataFrame, source: Source) -> DataFrame:
 
 def build(run: Run) -> None:
     now = dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
-    found = {name: _new_deliveries(run, source) for name, source in run.sources.items()}
+    found = {name: _new_deliveries(run, source) for name, source in fed_by(run.sources, "files").items()}
     taken = [delivery for deliveries in found.values() for delivery in deliveries]
     _refuse_if_too_many_are_bad(taken, run.part(IngestSettings))
     sealed_values, sealed_lines = [], []
@@ -124,7 +124,7 @@ def _tell(run: Run, taken: list[Delivery]) -> None:
     run.facts["files"] = f"{len(taken) - len(bad)} loaded, {len(bad)} quarantined"
     for delivery in bad[:5]:
         run.facts[delivery.entry.name] = delivery.reason or ""
-    for source in run.sources.values():
+    for source in fed_by(run.sources, "files").values():
         declared = {field.name for field in source.fields}
         undeclared = {name for entry in taken if entry.source == source.source for name in entry.header} - declared
         if undeclared:
