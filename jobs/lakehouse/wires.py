@@ -1,0 +1,25 @@
+"""Wires: faults of brokers and databases that only show while Spark reads, told as what they are."""
+
+from __future__ import annotations
+
+import re
+
+from jobs.lakehouse.brokers import silent_broker
+from jobs.lakehouse.databases import failed_database
+from jobs.lakehouse.errors import LakehouseError
+from jobs.lakehouse.settings import Settings
+
+OF_DATABASE = re.compile(r"org\.postgresql\.util\.PSQLException: ([^\n]*)")
+OF_BROKER = re.compile(r"((?:org\.apache\.kafka\.|[\w.]*kafka010\.|\[KAFKA_)[^\n]*)")
+
+
+def as_wire_fault(error: Exception, settings: Settings) -> Exception:
+    """The error in words where a database or a broker is its cause; any other as it is."""
+    if isinstance(error, LakehouseError):
+        return error
+    text = str(error)
+    if found := OF_DATABASE.search(text):
+        return failed_database(settings.database, found[1])
+    if found := OF_BROKER.search(text):
+        return silent_broker(settings.kafka, found[1])
+    return error
