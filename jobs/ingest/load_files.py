@@ -8,7 +8,15 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.ingest.deliveries import Delivery, KnownDelivery, new_deliveries
-from jobs.ingest.records import payloads, personal_values, read_records, with_arrival, with_record_id, with_tokens
+from jobs.ingest.records import (
+    as_bronze,
+    payloads,
+    personal_values,
+    read_records,
+    with_arrival,
+    with_record_id,
+    with_tokens,
+)
 from jobs.lakehouse.errors import DataError, QualityGateError
 from jobs.lakehouse.files import list_files
 from jobs.lakehouse.job import Job
@@ -24,15 +32,6 @@ JOB = Job(
     settings=(IngestSettings, PrivacySettings),
 )
 DELIVERIES = "ops.deliveries"
-
-
-def as_bronze(records: DataFrame, source: Source) -> DataFrame:
-    """The records as bronze keeps them; what did not parse has no fields, its line lies in the vault."""
-    is_unparseable = F.col("_raw_line").isNotNull()
-    technical = ["_record_id", "_arrived_at", "_delivery_id"]
-    fields = [name for name in source.bronze_contract.column_names if name not in (*technical, "_is_unparseable")]
-    kept = [F.when(~is_unparseable, F.col(name)).alias(name) for name in fields]
-    return records.select(*kept, *technical, is_unparseable.alias("_is_unparseable"))
 
 
 def build(run: Run) -> None:
