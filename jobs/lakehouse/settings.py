@@ -16,23 +16,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from jobs.lakehouse.errors import ConfigurationError
+from jobs.lakehouse.part import Part
+from jobs.lakehouse.wire_settings import DatabaseSettings, KafkaSettings
 
 Layers = dict[str, Any]
-
-
-class Part(BaseModel):
-    """One section of the settings; frozen, and a key that it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @property
-    def digest(self) -> str:
-        """A short hash of the section's values, for the fingerprint of a run."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
 
 class PathSettings(Part):
@@ -48,7 +39,7 @@ class SparkSettings(Part):
     """The session, where spark-submit has not already set it."""
 
     master: str = "local[*]"
-    conf: dict[str, str] = {}
+    conf: dict[str, str] = Field(default_factory=dict)
 
 
 class CalendarSettings(Part):
@@ -81,7 +72,7 @@ class IngestSettings(Part):
 class IdentitySettings(Part):
     """How identifiers join accounts: per kind, the most accounts that one value may join; 1 never joins."""
 
-    max_accounts_per_identifier: dict[str, int] = {"phone": 3, "email": 3, "device": 1}
+    max_accounts_per_identifier: dict[str, int] = Field({"phone": 3, "email": 3, "device": 1})
     engine: Literal["graphframes"] = "graphframes"
 
 
@@ -178,6 +169,8 @@ class Settings(BaseSettings):
     calendar: CalendarSettings = CalendarSettings()
     privacy: PrivacySettings = PrivacySettings()
     tracking: TrackingSettings = TrackingSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    database: DatabaseSettings = DatabaseSettings()
     ingest: IngestSettings = IngestSettings()
     identity: IdentitySettings = IdentitySettings()
     features: FeatureSettings = FeatureSettings()
