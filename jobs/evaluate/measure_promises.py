@@ -13,9 +13,10 @@ from jobs.evaluate.best_possible import with_silence_probability
 from jobs.evaluate.scoreboard import Score, counted, scored
 from jobs.evaluate.true_customers import account_persons, customer_persons, identity_scores
 from jobs.lakehouse.boosters import with_interval, with_prediction
+from jobs.lakehouse.days import end_of_day
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.measures import accuracy_at, auc_of, bootstrap_sums
-from jobs.lakehouse.run import Run, end_of_day
+from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import ChurnSettings, DemandSettings, PrivacySettings
 from jobs.lakehouse.tables import date_slices
 
