@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
@@ -77,8 +78,9 @@ def _examined(spark: SparkSession, source: Source, entry: FileEntry) -> Delivery
         return Delivery(delivery_id, source.source, entry, digest)
     try:
         header, types = _csv_header(spark, source, entry) if is_text else _parquet_header(spark, entry)
-    except PySparkException as error:
-        reason = f"unreadable as {source.format}: {error.getCondition() or type(error).__name__}"
+    except (PySparkException, Py4JJavaError) as error:
+        told = error.getCondition() if isinstance(error, PySparkException) else None
+        reason = f"unreadable as {source.format}: {told or 'CANNOT_READ_FILE_FOOTER'}"
         return Delivery(delivery_id, source.source, entry, digest, reason=reason)
     required = [field.name for field in source.fields if not field.is_optional]
     missing = [name for name in required if _top(name, source) not in header]
