@@ -117,9 +117,9 @@ def test_olist_lines_know_the_person_and_the_time_of_their_order(olist: RealSet)
     """Two hours are left out: when summer time ended, they struck twice, and the engines choose differently."""
     twice = "'2017-02-18 23', '2018-02-17 23'"
     wrong = olist.one(f"""
-        SELECT count_if(s.account_id <> 'customers:' || c.customer_unique_id
+        SELECT count_if(s.account_id IS DISTINCT FROM 'customers:' || c.customer_unique_id
             OR s.ordered_at <> timezone('America/Sao_Paulo', CAST(o.order_purchase_timestamp AS TIMESTAMP))
-            OR s.arrived_at <> s.ordered_at)
+            OR s.arrived_at IS DISTINCT FROM s.ordered_at)
         FROM silver_order_lines s
         JOIN orders o ON s.order_id = 'olist:' || o.order_id JOIN customers c USING (customer_id)
         WHERE left(o.order_purchase_timestamp, 13) NOT IN ({twice})""")
