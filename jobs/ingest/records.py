@@ -21,7 +21,8 @@ def read_records(spark: SparkSession, source: Source, deliveries: list[Delivery]
     """One row per record of the files, every declared field as text, with the raw line of those that don't parse.
 
     Files are read by their own headers: those with one header (and, in Parquet, one set of types) together, whatever
-    the order of its columns. CSV without a header has the fields in the order of their declaration.
+    the order of its columns. CSV without a header has the fields in the order of their declaration. A line break within
+    quotes is a line feed, whatever the file's own line ends are.
     """
     shapes = sorted({(delivery.header, delivery.types) for delivery in deliveries})
     frames = [
