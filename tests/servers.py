@@ -77,8 +77,8 @@ class Broker(Server):
         jvm: Any = spark._jvm
         admin = jvm.org.apache.kafka.clients.admin.Admin.create(self._properties(spark))
         try:
-            new = jvm.org.apache.kafka.clients.admin.NewTopic(topic, partitions, jvm.short(1))
-            admin.createTopics(jvm.java.util.List.of(new)).all().get()
+            new = jvm.org.apache.kafka.clients.admin.NewTopic(topic, partitions, 1)
+            admin.createTopics([new]).all().get()
         finally:
             admin.close()
 
@@ -88,15 +88,14 @@ class Broker(Server):
         properties = self._properties(spark)
         for side in ("key", "value"):
             properties.setProperty(f"{side}.serializer", "org.apache.kafka.common.serialization.ByteArraySerializer")
-        properties.setProperty("max.request.size", "4000000")
+        # One message at a time on the wire as well, so that a test can stop the broker between two of them.
+        properties.setProperty("batch.size", "0")
         producer = jvm.org.apache.kafka.clients.producer.KafkaProducer(properties)
         try:
             for message in messages:
                 told = json.dumps(message) if isinstance(message, dict) else message
                 value = told.encode() if isinstance(told, str) else told
-                record = jvm.org.apache.kafka.clients.producer.ProducerRecord(
-                    topic, jvm.java.lang.Integer.valueOf(partition), None, value
-                )
+                record = jvm.org.apache.kafka.clients.producer.ProducerRecord(topic, partition, None, value)
                 producer.send(record)
             producer.flush()
         finally:

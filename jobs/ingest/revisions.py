@@ -21,8 +21,9 @@ def as_revisions(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
     What arrived at the same time is ordered by what it says, so that the way it was split into files changes nothing.
     A deletion is a last revision that ends when it begins, so that none holds after it.
     """
-    is_deleted = F.coalesce(DELETED.name, F.lit(False)) if DELETED.name in rows.columns else F.lit(False)
-    content = F.xxhash64(*[F.col(name) for name in rows.columns if name not in NOT_CONTENT], is_deleted)
+    deletions = [F.coalesce(name, F.lit(False)) for name in (DELETED.name,) if name in rows.columns]
+    is_deleted = deletions[0] if deletions else F.lit(False)
+    content = F.xxhash64(*[F.col(name) for name in rows.columns if name not in NOT_CONTENT], *deletions)
     raw = F.xxhash64("_record")
     told = rows.withColumn("_content", F.when(is_rejected(), raw).otherwise(content))
     identity = F.when(is_rejected(), F.concat_ws(" ", F.lit("rejected"), raw)).otherwise(_joined(key))

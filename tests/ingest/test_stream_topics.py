@@ -18,6 +18,7 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from jobs.ingest.messages import starting_offsets
+from jobs.lakehouse.brokers import Reach
 from jobs.lakehouse.errors import DataError
 from jobs.lakehouse.job import Result
 from jobs.lakehouse.keys import load_keys
@@ -200,7 +201,9 @@ def test_a_stream_that_was_killed_between_bronze_and_checkpoint_loses_and_double
 def test_a_broker_that_stops_in_mid_stream_ends_the_run_and_the_next_goes_on(
     spark: SparkSession, broker: Broker, tmp_path: Path
 ) -> None:
-    clicks = Clicks(spark, broker, tmp_path, "halted", max_offsets_per_trigger=2)
+    # A client that fetches no message before it is asked for: it can't go on with what it has.
+    by_one = {"max.partition.fetch.bytes": "1"}
+    clicks = Clicks(spark, broker, tmp_path, "halted", max_offsets_per_trigger=2, options=by_one)
     clicks.send(*[event(number) for number in range(40)])
     with ThreadPoolExecutor(max_workers=1) as pool:
         try:
@@ -251,5 +254,6 @@ def test_a_topic_that_is_not_there_is_told_and_not_made(spark: SparkSession, bro
 
 def test_a_stream_without_a_checkpoint_begins_after_what_bronze_holds() -> None:
     topic = Topic(name="clicks")
-    assert starting_offsets(topic, {}, {0: 5, 1: 2}) == "earliest"
-    assert json.loads(starting_offsets(topic, {0: 5}, {0: 9, 1: 2})) == {"clicks": {"0": 5, "1": -2}}
+    offsets = {0: Reach(0, 9), 1: Reach(1, 2), 2: Reach(8, 9)}
+    assert starting_offsets(topic, {}, offsets) == "earliest"
+    assert json.loads(starting_offsets(topic, {0: 5, 2: 3}, offsets)) == {"clicks": {"0": 5, "1": 1, "2": 8}}
