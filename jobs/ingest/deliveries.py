@@ -84,7 +84,10 @@ def _examined(spark: SparkSession, source: Source, entry: FileEntry) -> Delivery
         return Delivery(delivery_id, source.source, entry, digest, reason=reason)
     required = [field.name for field in source.fields if not field.is_optional]
     missing = [name for name in required if _top(name, source) not in header]
-    doubled = sorted({name for name in header if header.count(name) > 1})
+    repeated = {name for name in header if header.count(name) > 1}
+    # An unknown name may be the first row of a file without a header, and so a person's; it is not told.
+    declared = {_top(field.name, source) for field in source.fields}
+    doubled = sorted(repeated & declared) or ["undeclared ones"] * bool(repeated)
     reasons = [f"columns missing: {', '.join(missing)}"] * bool(missing and header)
     reasons += [f"columns twice: {', '.join(doubled)}"] * bool(doubled)
     return Delivery(delivery_id, source.source, entry, digest, header, "; ".join(reasons) or None, types)
