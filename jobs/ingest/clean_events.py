@@ -10,7 +10,7 @@ from jobs.lakehouse.job import Job
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.tables import empty_rows
 
-JOB = Job(reads=("bronze.*",), writes=("silver.events",))
+JOB = Job(reads=("bronze.*",), writes=("silver.events",), fills_without_feeds=True)
 TABLE = "silver.events"
 
 

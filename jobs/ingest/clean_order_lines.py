@@ -14,10 +14,14 @@ TABLE = "silver.order_lines"
 
 
 def with_line_facts(lines: DataFrame, time_zone: str) -> DataFrame:
-    """The lines with their amount, their business day and whether goods came back."""
+    """The lines with their amount, their business day and whether goods came back.
+
+    A source that tells what a line came to is believed to the penny: there the unit price is what was rounded.
+    """
+    computed = F.try_multiply("quantity", "unit_price_amount").try_cast("decimal(18,4)")
     return lines.withColumns(
         {
-            "line_amount": F.try_multiply("quantity", "unit_price_amount").try_cast("decimal(18,4)"),
+            "line_amount": F.coalesce("line_amount", computed),
             "ordered_date": F.to_date(F.from_utc_timestamp("ordered_at", time_zone)),
             "is_return": F.col("quantity") < 0,
         }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from jobs.lakehouse.errors import DataError
@@ -26,7 +28,7 @@ class KnownDelivery:
 
 @dataclass(frozen=True)
 class Delivery:
-    """A file not seen before: its header where it has one, or the reason why it is not taken."""
+    """A file not seen before: its header where it has one, its types where it tells them, or why it is not taken."""
 
     delivery_id: str
     source: str
@@ -34,6 +36,7 @@ class Delivery:
     content_hash: str | None
     header: tuple[str, ...] = ()
     reason: str | None = None
+    types: tuple[str, ...] = ()
 
 
 def new_deliveries(
@@ -69,15 +72,41 @@ def _examined(spark: SparkSession, source: Source, entry: FileEntry) -> Delivery
             _delivery_id(entry.name, "unreadable"), source.source, entry, None, reason=f"unreadable: {error}"
         )
     delivery_id = _delivery_id(entry.name, digest)
-    if source.format == "json" or entry.size == 0:
+    is_text = source.format != "parquet"
+    if source.format == "json" or (is_text and (entry.size == 0 or not source.has_header)):
         return Delivery(delivery_id, source.source, entry, digest)
-    header = tuple(next(csv.reader([first_line(spark, entry.path)]), ()))
+    try:
+        header, types = _csv_header(spark, source, entry) if is_text else _parquet_header(spark, entry)
+    except PySparkException as error:
+        reason = f"unreadable as {source.format}: {error.getCondition() or type(error).__name__}"
+        return Delivery(delivery_id, source.source, entry, digest, reason=reason)
     required = [field.name for field in source.fields if not field.is_optional]
-    missing = [name for name in required if name not in header]
+    missing = [name for name in required if _top(name, source) not in header]
     doubled = sorted({name for name in header if header.count(name) > 1})
     reasons = [f"columns missing: {', '.join(missing)}"] * bool(missing and header)
     reasons += [f"columns twice: {', '.join(doubled)}"] * bool(doubled)
-    return Delivery(delivery_id, source.source, entry, digest, header, "; ".join(reasons) or None)
+    return Delivery(delivery_id, source.source, entry, digest, header, "; ".join(reasons) or None, types)
+
+
+def _csv_header(spark: SparkSession, source: Source, entry: FileEntry) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of the columns; a text file tells no types."""
+    return tuple(next(csv.reader([first_line(spark, entry.path)], delimiter=source.delimiter), ())), ()
+
+
+def _parquet_header(spark: SparkSession, entry: FileEntry) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names and the types of the columns."""
+    schema = spark.read.parquet(as_one_path(entry.path)).schema
+    return tuple(schema.names), tuple(field.dataType.simpleString() for field in schema)
+
+
+def as_one_path(path: str) -> str:
+    """The path as Spark has to be told it: it takes a path for a pattern, but `list [1].csv` is one file all the same."""
+    return re.sub(r"([\[\]{}*?\\])", r"\\\1", path)
+
+
+def _top(name: str, source: Source) -> str:
+    """The column of the file that holds a field: of a nested one in Parquet, its first step."""
+    return name.split(".", maxsplit=1)[0] if source.format == "parquet" else name
 
 
 def _delivery_id(name: str, digest: str) -> str:

@@ -6,7 +6,9 @@ from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import DataType, TimestampType
 
+from jobs.ingest.lookups import with_looked_up
 from jobs.lakehouse.contracts import Contract
 from jobs.lakehouse.errors import ConfigurationError, DataError
 from jobs.lakehouse.quality import REASONS, RECORD, UNPARSEABLE
@@ -34,16 +36,26 @@ def mapped_rows(run: Run, table: str) -> tuple[DataFrame, int]:
     for source, mapping in feeds:
         bronze = _applicable(run.read(source.bronze_table), source, mapping, short)
         count += bronze.count()
-        frames.append(as_mapped(bronze, source, mapping, run.contract(table)))
+        frames.append(as_mapped(_with_lookups(run, bronze, source), source, mapping, run.contract(table)))
     return reduce(_union, frames), count
 
 
 def _applicable(bronze: DataFrame, source: Source, mapping: TableMapping, table: str) -> DataFrame:
-    """The records that the mapping speaks of; what did not parse is counted by the feed's first table only."""
-    counts_unparseable = F.lit(source.reports_unparseable == table)
+    """The records that the mapping speaks of; what did not parse is counted by the feed's first mapping only."""
+    counts_unparseable = F.lit(source.reports_unparseable == table and mapping is source.tables[table][0])
     return bronze.where(
         (F.col("_is_unparseable") & counts_unparseable) | (~F.col("_is_unparseable") & F.expr(mapping.where))
     )
+
+
+def _with_lookups(run: Run, bronze: DataFrame, source: Source) -> DataFrame:
+    """The records with the fields that they look up in other feeds, those declared first looked up first."""
+    for lookup in source.lookups:
+        other = run.sources[lookup.source]
+        if not run.has(other.bronze_table):
+            raise DataError(f"feed {source.source} looks up feed {other.source}, of which nothing has arrived")
+        bronze = with_looked_up(bronze, run.read(other.bronze_table), lookup)
+    return bronze
 
 
 def as_mapped(bronze: DataFrame, source: Source, mapping: TableMapping, contract: Contract) -> DataFrame:
@@ -63,17 +75,20 @@ def as_mapped(bronze: DataFrame, source: Source, mapping: TableMapping, contract
         if told is None:
             columns.append(F.lit(None).cast(types[name]).alias(name))
             continue
-        raw = F.expr(told.local if isinstance(told, LocalTime) else told)
-        typed = _local_time(raw, told, source.time_zone) if isinstance(told, LocalTime) else raw.try_cast(types[name])
+        raw, typed = _read(told, types[name], source.time_zone)
         columns.append(typed.alias(name))
         unreadable = raw.isNotNull() & (F.trim(raw.cast("string")) != "") & typed.isNull()
         reasons.append(F.when(unreadable, F.lit(f"{name}_unreadable")))
-    fields = [name for name in bronze.columns if not name.startswith("_")]
+    looked_up = {name for lookup in source.lookups for name in lookup.fields}
+    fields = [name for name in bronze.columns if not name.startswith("_") and name not in looked_up]
+    arrived_at = F.col("_arrived_at")
+    if mapping.arrival is not None:
+        _, arrived_at = _read(mapping.arrival, TimestampType(), source.time_zone)
     found = F.array_compact(F.array(*reasons).cast("array<string>"))
     return bronze.select(
         *columns,
         F.lit(source.source).alias("source"),
-        F.col("_arrived_at").alias("arrived_at"),
+        arrived_at.alias("arrived_at"),
         F.col("_record_id"),
         F.when(F.col("_is_unparseable"), F.array(F.lit(UNPARSEABLE))).otherwise(found).alias(REASONS),
         F.struct(*fields).alias(RECORD),
@@ -83,6 +98,15 @@ def as_mapped(bronze: DataFrame, source: Source, mapping: TableMapping, contract
 def _union(one: DataFrame, other: DataFrame) -> DataFrame:
     """Rows of both; `_record` gets the fields of both feeds."""
     return one.unionByName(other, allowMissingColumns=True)
+
+
+def _read(told: str | LocalTime, data_type: DataType, time_zone: str) -> tuple[Column, Column]:
+    """What a mapping tells, as it came and as its type; null where it can't be read as that."""
+    if isinstance(told, str):
+        raw = F.expr(told)
+        return raw, raw.try_cast(data_type)
+    raw = F.expr(told.local)
+    return raw, _local_time(raw, told, time_zone)
 
 
 def _local_time(raw: Column, told: LocalTime, time_zone: str) -> Column:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
-from jobs.ingest.deliveries import Delivery
+from jobs.ingest.deliveries import Delivery, as_one_path
 from jobs.lakehouse.keys import Keys
 from jobs.lakehouse.personal import tokenised
-from jobs.lakehouse.sources import Source
+from jobs.lakehouse.sources import LOOKED_UP, Source
 
 CORRUPT = "_corrupt_record"
 
@@ -21,20 +20,22 @@ CORRUPT = "_corrupt_record"
 def read_records(spark: SparkSession, source: Source, deliveries: list[Delivery]) -> DataFrame:
     """One row per record of the files, every declared field as text, with the raw line of those that don't parse.
 
-    CSV files are read by their own headers: files with one header together, whatever the order of its columns.
+    Files are read by their own headers: those with one header (and, in Parquet, one set of types) together, whatever
+    the order of its columns. CSV without a header has the fields in the order of their declaration.
     """
-    headers = sorted({delivery.header for delivery in deliveries})
+    shapes = sorted({(delivery.header, delivery.types) for delivery in deliveries})
     frames = [
-        _read_files(spark, source, header, [entry for entry in deliveries if entry.header == header])
-        for header in headers
+        _read_files(spark, source, header, [d for d in deliveries if (d.header, d.types) == (header, types)])
+        for header, types in shapes
     ]
     return reduce(DataFrame.unionByName, frames)
 
 
 def _read_files(spark: SparkSession, source: Source, header: tuple[str, ...], deliveries: list[Delivery]) -> DataFrame:
-    # Spark takes a path for a pattern: `list [1].csv` is one file all the same.
-    paths = [re.sub(r"([\[\]{}*?\\])", r"\\\1", delivery.entry.path) for delivery in deliveries]
-    if source.format == "json":
+    paths = [as_one_path(delivery.entry.path) for delivery in deliveries]
+    if source.format == "parquet":
+        parsed = spark.read.parquet(*paths)
+    elif source.format == "json":
         parsed = spark.read.schema(_json_schema(source)).json(
             paths, columnNameOfCorruptRecord=CORRUPT, mode="PERMISSIVE"
         )
@@ -42,7 +43,8 @@ def _read_files(spark: SparkSession, source: Source, header: tuple[str, ...], de
         columns = [StructField(name, StringType()) for name in header or [field.name for field in source.fields]]
         parsed = spark.read.schema(StructType([*columns, StructField(CORRUPT, StringType())])).csv(
             paths,
-            header=True,
+            header=source.has_header,
+            sep=source.delimiter,
             multiLine=source.multi_line,
             quote='"',
             escape='"',
@@ -54,7 +56,7 @@ def _read_files(spark: SparkSession, source: Source, header: tuple[str, ...], de
     fields = [_field(parsed, field.name).alias(field.column) for field in source.fields]
     return parsed.select(
         *fields,
-        F.col(CORRUPT).alias("_raw_line"),
+        _field(parsed, CORRUPT).alias("_raw_line"),
         # Spark writes file:/// where Hadoop writes file:/.
         F.try_element_at(ids, F.regexp_replace(F.col("_metadata.file_path"), "^file:/+", "file:/")).alias(
             "_delivery_id"
@@ -64,7 +66,7 @@ def _read_files(spark: SparkSession, source: Source, header: tuple[str, ...], de
 
 def _field(parsed: DataFrame, name: str) -> Column:
     top = name.split(".", maxsplit=1)[0]
-    return F.col(name) if top in parsed.columns else F.lit(None).cast("string")
+    return F.col(name).cast("string") if top in parsed.columns else F.lit(None).cast("string")
 
 
 def _json_schema(source: Source) -> StructType:
@@ -93,8 +95,12 @@ def with_record_id(records: DataFrame, source: Source) -> DataFrame:
 
 
 def with_arrival(records: DataFrame, source: Source, now: dt.datetime) -> DataFrame:
-    """The records with `_arrived_at` in UTC, by the source's own declaration: an expression over its fields, or `now`."""
-    arrival = F.lit(now) if source.arrival == "now" else F.expr(source.arrival)
+    """The records with `_arrived_at` in UTC, by the source's own declaration: an expression over its fields, or `now`.
+
+    It is null where the records tell no time and arrive with what they look up.
+    """
+    given = {"now": F.lit(now), LOOKED_UP: F.lit(None)}
+    arrival = given[source.arrival] if source.arrival in given else F.expr(source.arrival)
     return records.withColumn("_arrived_at", arrival.cast("timestamp"))
 
 

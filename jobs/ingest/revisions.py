@@ -7,8 +7,8 @@ from pyspark.sql import functions as F
 
 from jobs.lakehouse.quality import DUPLICATE, is_rejected
 
-# What may differ between two deliveries of the same content.
-NOT_CONTENT = ("arrived_at", "_record_id", "_reject_reasons", "_record")
+# What may differ between two deliveries of the same content; two feeds that say the same of a thing say it once.
+NOT_CONTENT = ("source", "arrived_at", "_record_id", "_reject_reasons", "_record")
 
 
 def as_revisions(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:

@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from pyspark.sql import SparkSession
 from rich.console import Console
@@ -15,10 +16,11 @@ from rich.status import Status
 from rich.table import Table
 
 from jobs.lakehouse.errors import ConfigurationError, LakehouseError
-from jobs.lakehouse.graph import upstream
+from jobs.lakehouse.graph import idle_jobs, upstream
 from jobs.lakehouse.job import NamedJob, Result, execute, told
 from jobs.lakehouse.session import open_session, pin_time_zone
 from jobs.lakehouse.settings import Settings, load_settings
+from jobs.lakehouse.sources import mapped_tables, read_sources
 
 console = Console(stderr=True, highlight=False)
 
@@ -115,9 +117,16 @@ def _run_each(
 ) -> Iterator[Result]:
     would_run: set[str] = set()
     above = upstream(list(jobs))
+    filled = mapped_tables(read_sources(Path(settings.conf_dir), settings.dataset))
+    filled |= {table for named in jobs if named.job.fills_without_feeds for table in named.writes}
+    idle = idle_jobs(list(jobs), filled)
     for position, named in enumerate(jobs, start=1):
         if status is not None:
             status.update(f"[{position}/{len(jobs)}] {named.name}: {named.sentence}")
+        if named.name in idle:
+            note = f"no feed of dataset {settings.dataset} fills {idle[named.name]}"
+            yield Result(named.name, "nothing to do", note=note)
+            continue
         result = execute(
             named,
             spark,
@@ -147,7 +156,7 @@ def _line(result: Result, run_date: dt.date) -> str:
     start = f"{run_date}  {result.name:<36} {result.outcome:<13}"
     record = result.record
     if record is None:
-        return start.rstrip()
+        return f"{start} {result.note}".rstrip()
     counts = f"in {record.rows_read:>10,}  out {record.rows_written:>10,}  rejected {record.rows_rejected:>6,}"
     line = f"{start} {counts}  {record.seconds:>6.1f} s"
     return f"{line}  {record.message}" if record.message else line

@@ -54,6 +54,34 @@ def run_order(jobs: list[Declared]) -> list[str]:
     return order
 
 
+def idle_jobs(jobs: list[Declared], filled: set[str]) -> dict[str, str]:
+    """The jobs that have nothing to do on a dataset, each with a table that none of the dataset's feeds can ever fill.
+
+    A cleaning job is idle where none of its tables is filled, every other job where a table that it reads stays out.
+    Jobs that are not given are taken to do their part.
+
+    Args:
+        jobs: the jobs to be run.
+        filled: the silver tables that the dataset's feeds fill, and those that are there, empty, without a feed.
+    """
+    by_name = {job.name: job for job in jobs}
+    never_filled: set[str] = set()
+    idle: dict[str, str] = {}
+    for job in (by_name[name] for name in run_order(jobs)):
+        cleans = "bronze.*" in job.reads
+        if cleans:
+            silver = [table for table in job.writes if table.startswith("silver.")]
+            lacking = [table for table in silver if table not in filled]
+            is_idle = bool(silver) and lacking == silver
+        else:
+            lacking = [table for table in job.reads if table in never_filled]
+            is_idle = bool(lacking)
+        if is_idle:
+            idle[job.name] = lacking[0]
+        never_filled |= set(lacking) | set(job.writes if is_idle else ())
+    return idle
+
+
 def mermaid(jobs: list[Declared]) -> str:
     """The graph as a Mermaid flow chart, one box a job, grouped by stage."""
     lines = ["flowchart LR"]

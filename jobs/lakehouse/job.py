@@ -42,6 +42,7 @@ class Job:
         settings: the sections of the settings that it is handed; they are part of its fingerprint.
         is_dated: whether its result depends on the run date, and not on its inputs alone.
         only_simulated: whether it makes sense for the simulated world only.
+        fills_without_feeds: whether it leaves its tables empty, not missing, where no feed of the dataset fills them.
     """
 
     reads: tuple[str, ...] = ()
@@ -49,6 +50,7 @@ class Job:
     settings: tuple[type[Part], ...] = ()
     is_dated: bool = False
     only_simulated: bool = False
+    fills_without_feeds: bool = False
 
     def main(self, doc: str | None, build: Build, arguments: Sequence[str] | None = None) -> int:
         """Run the job as a program, and give its exit code."""
@@ -84,11 +86,12 @@ class NamedJob:
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended: `done`, `already done`, `would run` or `failed`, and what it cost."""
+    """How a run ended: `done`, `already done`, `would run`, `nothing to do` or `failed`, what it cost, and why."""
 
     name: str
     outcome: str
     record: RunRecord | None = None
+    note: str = ""
 
 
 def job_name(build: Build) -> str:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from jobs.lakehouse.contracts import Contract, ContractColumn
 from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.personal import PersonalKind
 from jobs.lakehouse.settings import Part
 
+# What a feed without a time of its own declares: its rows arrive with the records that they look up.
+LOOKED_UP = "looked_up"
 TECHNICAL_COLUMNS = (
     ContractColumn("_record_id", "string", "Id of the record: a hash of its delivery and its fields."),
     ContractColumn("_arrived_at", "timestamp", "When the record arrived, as the source declares it; UTC."),
@@ -49,12 +51,31 @@ class LocalTime(Part):
 class TableMapping(Part):
     """What a silver table takes from a feed: SQL over the feed's fields per column, for the rows where `where` holds.
 
-    Rows for which a condition of `reject` holds are refused, with its name as the reason.
+    Rows for which a condition of `reject` holds are refused, with its name as the reason. `arrival` says when a row
+    arrives where that is not when its record did, such as a payment that is approved after its order. `where` sees the
+    feed's own fields, all else sees those that were looked up too.
     """
 
     columns: dict[str, str | LocalTime]
     where: str = "true"
     reject: dict[str, str] = Field(default_factory=dict)
+    arrival: str | LocalTime | None = None
+
+
+class Lookup(Part):
+    """Fields that lie in another feed: those of its record with the same key.
+
+    Args:
+        source: the other feed.
+        by: this feed's field, or one looked up before, to the other feed's field of the same meaning.
+        fields: the name here to SQL over the other feed's fields.
+        where: which of the other feed's records count.
+    """
+
+    source: str
+    by: dict[str, str]
+    fields: dict[str, str]
+    where: str = "true"
 
 
 class Source(Part):
@@ -63,18 +84,34 @@ class Source(Part):
     source: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
     description: str
     files: str
-    format: Literal["csv", "json"] = "csv"
+    format: Literal["csv", "json", "parquet"] = "csv"
+    delimiter: str = ","
+    has_header: bool = Field(True, alias="header")
     multi_line: bool = True
     time_zone: str = "UTC"
     arrival: str
     fields: tuple[SourceField, ...]
-    tables: dict[str, TableMapping]
+    lookups: tuple[Lookup, ...] = ()
+    tables: dict[str, tuple[TableMapping, ...]]
+
+    @field_validator("tables", mode="before")
+    @classmethod
+    def _one_mapping_or_several(cls, tables: Any) -> Any:
+        """A record gives a table one row, or, where the mapping is a list, one by each of its entries."""
+        if not isinstance(tables, dict):
+            return tables
+        return {name: [told] if isinstance(told, dict) else told for name, told in tables.items()}
 
     @model_validator(mode="after")
     def _fields_are_distinct(self) -> Source:
         columns = [entry.column for entry in self.fields]
         if len(set(columns)) != len(columns):
             raise ValueError("two fields have the same column")
+        looked_up = [name for lookup in self.lookups for name in lookup.fields]
+        if len({*columns, *looked_up}) != len(columns) + len(looked_up):
+            raise ValueError("a looked-up field has the name of another field")
+        if self.arrival == LOOKED_UP and not self.lookups:
+            raise ValueError(f"arrival: {LOOKED_UP} needs lookups")
         return self
 
     @property
@@ -83,9 +120,12 @@ class Source(Part):
         return f"bronze.{self.source}"
 
     @property
-    def reports_unparseable(self) -> str:
-        """The one silver table that counts the feed's unparseable records among its rejected ones."""
-        return next(iter(self.tables))
+    def reports_unparseable(self) -> str | None:
+        """The one silver table that counts the feed's unparseable records among its rejected ones.
+
+        A feed that is only looked up fills no table; its unparseable records stay in bronze and the vault.
+        """
+        return next(iter(self.tables), None)
 
     @property
     def bronze_contract(self) -> Contract:
@@ -138,9 +178,20 @@ def read_sources(conf_dir: Path, dataset: str) -> Mapping[str, Source]:
         sources[source.source] = source
     if not sources:
         raise ConfigurationError(f"dataset {dataset} has no sources in {conf_dir / 'datasets' / dataset}")
+    for source in sources.values():
+        unknown = {lookup.source for lookup in source.lookups} - set(sources)
+        if unknown:
+            raise ConfigurationError(
+                f"source {source.source} looks up {', '.join(sorted(unknown))}, which is no source of dataset {dataset}"
+            )
     return sources
 
 
 def sources_of(sources: Mapping[str, Source], table: str) -> list[tuple[Source, TableMapping]]:
-    """The feeds that a silver table takes rows from."""
-    return [(source, source.tables[table]) for source in sources.values() if table in source.tables]
+    """The feeds that a silver table takes rows from, with each of their mappings to it."""
+    return [(source, mapping) for source in sources.values() for mapping in source.tables.get(table, ())]
+
+
+def mapped_tables(sources: Mapping[str, Source]) -> set[str]:
+    """The silver tables that a dataset's feeds fill by their mappings."""
+    return {f"silver.{table}" for source in sources.values() for table in source.tables}

@@ -1,0 +1,18 @@
+"""Clean consents, with all their history, and movements of loyalty points of every feed into silver."""
+
+import sys
+
+from jobs.ingest.cleaning import publish_mapped
+from jobs.lakehouse.job import Job
+from jobs.lakehouse.run import Run
+
+JOB = Job(reads=("bronze.*",), writes=("silver.consents", "silver.points"))
+
+
+def build(run: Run) -> None:
+    for table in JOB.writes:
+        publish_mapped(run, table)
+
+
+if __name__ == "__main__":
+    sys.exit(JOB.main(__doc__, build))

@@ -1,0 +1,28 @@
+"""Clean campaigns, contacts, coupons, advertising spend and leads of every feed into silver."""
+
+import sys
+
+from jobs.ingest.cleaning import publish_mapped
+from jobs.lakehouse.job import Job
+from jobs.lakehouse.run import Run
+
+JOB = Job(
+    reads=("bronze.*",),
+    writes=(
+        "silver.campaigns",
+        "silver.contacts",
+        "silver.coupons",
+        "silver.coupon_products",
+        "silver.ad_spend",
+        "silver.leads",
+    ),
+)
+
+
+def build(run: Run) -> None:
+    for table in JOB.writes:
+        publish_mapped(run, table)
+
+
+if __name__ == "__main__":
+    sys.exit(JOB.main(__doc__, build))
