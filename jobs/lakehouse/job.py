@@ -19,8 +19,9 @@ from jobs.lakehouse.files import delete_folder, folder_exists, list_files, listi
 from jobs.lakehouse.ledger import RUNS, Ledger, Output, RunRecord, TableVersion
 from jobs.lakehouse.locks import locked
 from jobs.lakehouse.memory import PeakMemory
+from jobs.lakehouse.parts import Part
 from jobs.lakehouse.run import Run
-from jobs.lakehouse.settings import Part, Settings
+from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.sources import read_sources
 from jobs.lakehouse.tables import Lake, table_exists, table_version
 from jobs.lakehouse.tracking import Tracking

@@ -19,6 +19,7 @@ from jobs.lakehouse.errors import ConfigurationError, ContractError, DataError, 
 from jobs.lakehouse.files import delete_folder
 from jobs.lakehouse.keys import Keys, load_keys
 from jobs.lakehouse.ledger import Output
+from jobs.lakehouse.parts import Part
 from jobs.lakehouse.quality import (
     DOCS_FOLDER,
     DUPLICATE,
@@ -29,7 +30,7 @@ from jobs.lakehouse.quality import (
     is_rejected,
     with_reject_reasons,
 )
-from jobs.lakehouse.settings import Part, Settings
+from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.sources import Source, read_sources
 from jobs.lakehouse.tables import (
     Lake,

@@ -16,23 +16,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from jobs.lakehouse.cleaning_settings import CleaningSettings
 from jobs.lakehouse.errors import ConfigurationError
+from jobs.lakehouse.parts import Part
 
 Layers = dict[str, Any]
-
-
-class Part(BaseModel):
-    """One section of the settings; frozen, and a key that it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @property
-    def digest(self) -> str:
-        """A short hash of the section's values, for the fingerprint of a run."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
 
 class PathSettings(Part):
@@ -48,7 +39,7 @@ class SparkSettings(Part):
     """The session, where spark-submit has not already set it."""
 
     master: str = "local[*]"
-    conf: dict[str, str] = {}
+    conf: dict[str, str] = Field(default_factory=dict)
 
 
 class CalendarSettings(Part):
@@ -81,7 +72,7 @@ class IngestSettings(Part):
 class IdentitySettings(Part):
     """How identifiers join accounts: per kind, the most accounts that one value may join; 1 never joins."""
 
-    max_accounts_per_identifier: dict[str, int] = {"phone": 3, "email": 3, "device": 1}
+    max_accounts_per_identifier: dict[str, int] = Field(default_factory=lambda: {"phone": 3, "email": 3, "device": 1})
     engine: Literal["graphframes"] = "graphframes"
 
 
@@ -91,6 +82,7 @@ class FeatureSettings(Part):
     windows_days: tuple[int, ...] = (7, 30, 90, 365)
     panel_step_days: int = Field(28, ge=1)
     panel_dates: int = Field(8, ge=1)
+    exclude_flagged: bool = Field(True, description="whether bots, repeated clicks, brushing and copies are left out")
 
 
 class ChurnSettings(Part):
@@ -179,6 +171,7 @@ class Settings(BaseSettings):
     privacy: PrivacySettings = PrivacySettings()
     tracking: TrackingSettings = TrackingSettings()
     ingest: IngestSettings = IngestSettings()
+    cleaning: CleaningSettings = CleaningSettings()
     identity: IdentitySettings = IdentitySettings()
     features: FeatureSettings = FeatureSettings()
     churn: ChurnSettings = ChurnSettings()

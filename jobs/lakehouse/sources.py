@@ -12,8 +12,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from jobs.lakehouse.contracts import Contract, ContractColumn
 from jobs.lakehouse.errors import ConfigurationError
+from jobs.lakehouse.parts import Part
 from jobs.lakehouse.personal import PersonalKind
-from jobs.lakehouse.settings import Part
 
 # What a feed without a time of its own declares: its rows arrive with the records that they look up.
 LOOKED_UP = "looked_up"
