@@ -42,9 +42,12 @@ def capture_scores(run: Run) -> list[Score]:
     """Share of the true order lines and events that silver holds as valid rows."""
     feeds = truth(run, "feeds").groupBy((F.col("feed") == "app_events").alias("is_event")).agg(F.sum("true_rows"))
     true_rows = {row[0]: row[1] for row in feeds.collect()}
+    told_twice = truth(run, "near_duplicates").where("line_no <> first_line_no")
+    line_id = F.concat_ws(":", "feed", "order_id", "line_no").alias("order_line_id")
+    lines = run.read("silver.order_lines").where("revision = 1")
     held = {
         True: run.read("silver.events").count(),
-        False: run.read("silver.order_lines").where("revision = 1").count(),
+        False: lines.join(told_twice.select(line_id), on="order_line_id", how="left_anti").count(),
     }
     names = {True: "events", False: "order lines"}
     return [

@@ -147,6 +147,11 @@ class WorldSettings(Part):
     late_share: float = 0.02
     bad_date_share: float = 0.001
     bad_price_share: float = 0.0005
+    near_duplicate_share: float = 0.002
+    outlier_share: float = 0.0002
+    repeated_click_share: float = 0.01
+    persons_per_ring: int = Field(1000, ge=1, description="honest persons to each brushing ring of some ten accounts")
+    persons_per_bot: int = Field(500, ge=1, description="honest persons to each bot")
 
     @property
     def last_day(self) -> dt.date:

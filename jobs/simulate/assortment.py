@@ -28,6 +28,8 @@ PROMOTION_DEPTHS = (0.20, 0.30)  # the least and the greatest cut in price
 PROMOTION_LIFT = 1.8
 CATEGORY_WAVE = 0.35  # half the swing of a category's share over the year
 STORE_MIX_RANGE = (0.7, 1.4)
+STOCK_OUT_SHARE = 0.01  # of the weeks of a product in a store
+SOLD_OF_STOCK_OUT_WEEK = 0.25  # of a week's demand, what is sold before the shelf is empty
 WEB_STORE_ID = "WEB"
 CITIES = (
     ("Shanghai", "East"),
@@ -41,7 +43,11 @@ CITIES = (
 
 @dataclass(frozen=True, eq=False)
 class Assortment:
-    """The goods of a world: by product, by [week, product], and `choice` by [store, week, product], web shop last."""
+    """The goods of a world: by product, by [week, product], and `choice` by [store, week, product], web shop last.
+
+    `choice` counts what a store is out of; `full_choice` doesn't. A draw walks the products of a week in `order`: by
+    category, in each what is on promotion first, so that a person's tastes can steer draws and leave the total as it is.
+    """
 
     category: Integers
     list_cents: Integers
@@ -49,15 +55,31 @@ class Assortment:
     launched_on: list[date]
     promoted: Flags
     price_cents: Integers
+    is_stocked_out: Flags
+    full_choice: Numbers
     choice: Numbers
+    order: Integers
     choice_totals: Numbers
+    category_ends: Numbers
 
     def chosen_products(self, probability: Numbers, stores: Integers, weeks: Integers) -> Integers:
         """The product of each line, by store and week, from a uniform draw."""
         _, week_count, product_count = self.choice.shape
         row = stores * week_count + weeks
         found: Integers = np.searchsorted(self.choice_totals, row + probability) - row * product_count
-        return np.clip(found, 0, product_count - 1)
+        return self.order[weeks, np.clip(found, 0, product_count - 1)]
+
+    def draw_at(self, of_category: Numbers, within: Numbers, stores: Integers, weeks: Integers) -> Numbers:
+        """One uniform draw from two: the first picks the category, the second the place in it, promotions first."""
+        ends = self.category_ends[stores, weeks]
+        picked = np.minimum((of_category[:, None] > ends).sum(axis=1), ends.shape[1] - 1)
+        row = np.arange(len(picked))
+        begin = np.where(picked > 0, ends[row, picked - 1], 0.0)
+        return np.asarray(begin + within * (ends[row, picked] - begin))
+
+    def categories_at(self, places: Numbers) -> Integers:
+        """The category that lies at each place of the line from 0 to 1 on which categories have their mean share."""
+        return np.searchsorted(self.category_ends.mean(axis=(0, 1))[:-1], places).astype(np.int64)
 
 
 def store_ids(settings: WorldSettings) -> list[str]:
@@ -92,8 +114,21 @@ def list_price_cents(settings: WorldSettings, products: Integers, category: Inte
     return np.round(prices * 100).astype(np.int64)
 
 
+def stock_outs(settings: WorldSettings, launch_week: Integers) -> Flags:
+    """Whether a store runs out of a product in a week of the world, by [store, week, product]."""
+    week_count = settings.weeks + settings.truth_weeks_ahead
+    products, weeks, stores = np.arange(settings.products), np.arange(week_count), np.arange(settings.stores + 1)
+    place = stores[:, None, None] * week_count + weeks[None, :, None]
+    runs_out = uniform(settings.seed, Stream.STOCK_OUT, products[None, None, :], place) < STOCK_OUT_SHARE
+    on_sale = (weeks[:, None] >= launch_week[None, :]) & (weeks[:, None] < settings.weeks)
+    return np.asarray(runs_out & on_sale[None, :, :])
+
+
 def choice_table(settings: WorldSettings, category: Integers, promoted: Flags, launch_week: Integers) -> Numbers:
-    """The probability that a line names a product, by [store, week, product]; each [store, week] sums to 1."""
+    """The weight with which a line names a product where all is in stock, by [store, week, product].
+
+    Each [store, week] sums to 1.
+    """
     products, weeks, stores = np.arange(settings.products), np.arange(len(promoted)), np.arange(settings.stores + 1)
     ranks = 1 + np.argsort(np.argsort(uniform(settings.seed, Stream.PRODUCT_RANK, products)))
     popularity = ranks.astype(np.float64) ** -RANK_EXPONENT
@@ -107,10 +142,22 @@ def choice_table(settings: WorldSettings, category: Integers, promoted: Flags, l
     return np.asarray(weights / weights.sum(axis=2, keepdims=True))
 
 
-def running_totals(choice: Numbers) -> Numbers:
+def walking_order(category: Integers, promoted: Flags) -> Integers:
+    """The products of each week in the order in which a draw walks them: by category, promotions first."""
+    rank = 2 * category[None, :] + ~promoted
+    return np.argsort(rank, axis=1, kind="stable").astype(np.int64)
+
+
+def running_totals(ordered: Numbers) -> Numbers:
     """The choice probabilities summed along the products, row n of the [store, week] rows lifted by n: sorted."""
-    rows = choice.reshape(-1, choice.shape[2])
+    rows = ordered.reshape(-1, ordered.shape[2])
     return np.asarray(np.cumsum(rows, axis=1) + np.arange(len(rows))[:, None]).ravel()
+
+
+def category_totals(choice: Numbers, category: Integers) -> Numbers:
+    """The shares of the categories summed up, by [store, week, category]; the last one is 1."""
+    of_category = np.arange(len(CATEGORIES))[None, :] == category[:, None]
+    return np.cumsum(choice @ of_category.astype(np.float64), axis=2)
 
 
 @lru_cache(maxsize=8)
@@ -127,7 +174,11 @@ def assortment(settings: WorldSettings) -> Assortment:
         settings.seed, Stream.PROMOTION_DEPTH, products[None, :], weeks[:, None]
     )
     price_cents = np.round(list_cents * np.where(promoted, 1 - depth, 1.0)).astype(np.int64)
-    choice = choice_table(settings, category, promoted, launch_week)
+    is_stocked_out = stock_outs(settings, launch_week)
+    full_choice = choice_table(settings, category, promoted, launch_week)
+    weights = full_choice * np.where(is_stocked_out, SOLD_OF_STOCK_OUT_WEEK, 1.0)
+    choice = np.asarray(weights / weights.sum(axis=2, keepdims=True))
+    order = walking_order(category, promoted)
     return Assortment(
         category=category,
         list_cents=list_cents,
@@ -135,8 +186,12 @@ def assortment(settings: WorldSettings) -> Assortment:
         launched_on=[settings.start_date + timedelta(weeks=int(week)) for week in launch_week],
         promoted=promoted,
         price_cents=price_cents,
+        is_stocked_out=is_stocked_out,
+        full_choice=full_choice,
         choice=choice,
-        choice_totals=running_totals(choice),
+        order=order,
+        choice_totals=running_totals(np.take_along_axis(choice, order[None, :, :], axis=2)),
+        category_ends=category_totals(choice, category),
     )
 
 

@@ -8,16 +8,21 @@ from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate import texts
 from jobs.simulate.assortment import product_ids
 from jobs.simulate.batches import generated
+from jobs.simulate.bots import bot_events, bots_told_with
 from jobs.simulate.contacts import NONE, contacts
 from jobs.simulate.draws import Columns, Integers, Stream, scrambled
 from jobs.simulate.orders import only_channel, orders
 from jobs.simulate.people import people
+from jobs.simulate.rings import ring_events, ring_orders, rings, rings_led_by
 from jobs.simulate.sales import ORDER_BITS, copies
-from jobs.simulate.visits import all_events, anonymous_ids, message_ids, received_ms
+from jobs.simulate.visits import REPEATED_KEY, all_events, anonymous_ids, joined_events, message_ids, received_ms
+
+NOT_REPEATED = 0
 
 EVENT_SCHEMA = (
     "message long, name long, device long, anonymous long, account long, product long, order_number long,"
-    " campaign long, happened_at timestamp_ntz, received_at timestamp_ntz, copies long, copy_months long"
+    " campaign long, agent long, network long, repeats long,"
+    " happened_at timestamp_ntz, received_at timestamp_ntz, copies long, copy_months long"
 )
 
 
@@ -25,10 +30,17 @@ def event_batch(settings: WorldSettings, persons: Integers) -> Columns:
     """One row per event of these persons, in numbers."""
     crowd = people(settings, persons)
     known = contacts(settings, crowd)
-    events = all_events(settings, crowd, known, only_channel(orders(settings, crowd), is_online=True))
+    crew = rings(settings, rings_led_by(settings, persons))
+    events = joined_events(
+        [
+            all_events(settings, crowd, known, only_channel(orders(settings, crowd), is_online=True)),
+            ring_events(settings, crew, ring_orders(settings, crew)),
+            bot_events(settings, bots_told_with(settings, persons)),
+        ]
+    )
     order_number = scrambled(settings.seed, "orders", events.order_key, ORDER_BITS)
     return {
-        "message": message_ids(settings, events),
+        "message": message_ids(settings, events.key),
         "name": events.name,
         "device": events.device,
         "anonymous": anonymous_ids(settings, events.device),
@@ -36,6 +48,9 @@ def event_batch(settings: WorldSettings, persons: Integers) -> Columns:
         "product": events.product,
         "order_number": np.where(events.order_key == NONE, NONE, order_number),
         "campaign": events.campaign,
+        "agent": events.agent,
+        "network": events.network,
+        "repeats": np.where(events.key >= REPEATED_KEY, message_ids(settings, events.key % REPEATED_KEY), NOT_REPEATED),
         "happened_at": events.happened_ms.astype("datetime64[ms]").astype("datetime64[us]"),
         "received_at": received_ms(settings, events).astype("datetime64[ms]").astype("datetime64[us]"),
     } | copies(settings, Stream.EVENT_COPY, events.key)
@@ -57,13 +72,18 @@ def campaign() -> Column:
 
 def payload(settings: WorldSettings) -> Column:
     """The JSON text of an event; a field that an event lacks is absent."""
-    context = F.struct(F.struct(texts.device_id("device").alias("id")).alias("device"), campaign().alias("campaign"))
+    context = F.struct(
+        F.struct(texts.device_id("device").alias("id")).alias("device"),
+        campaign().alias("campaign"),
+        texts.listed((*texts.USER_AGENTS, *texts.BOT_AGENTS), F.col("agent")).alias("userAgent"),
+        texts.network_address("network").alias("ip"),
+    )
     properties = F.struct(
         texts.listed(product_ids(settings), F.col("product")).alias("product_id"),
         texts.numbered("W", "order_number", 14).alias("order_id"),
     )
     message = F.struct(
-        F.concat(F.lit("m-"), texts.hexadecimal("message")).alias("messageId"),
+        texts.message_id("message").alias("messageId"),
         F.lit("track").alias("type"),
         texts.listed(texts.EVENT_NAMES, F.col("name")).alias("event"),
         F.concat(F.lit("n-"), texts.hexadecimal("anonymous")).alias("anonymousId"),

@@ -19,24 +19,29 @@ from jobs.simulate.draws import (
     uniform,
 )
 from jobs.simulate.local_time import second_of_day
+from jobs.simulate.outreach import outreach
 from jobs.simulate.people import SHOWS_CARD_SHARE, People
 from jobs.simulate.seasons import day_count, moment_of_season, season_until
+from jobs.simulate.tastes import hour_draws, product_draws, tastes
 
 ENTITY_SPAN = 2**14  # orders (and visits) of one person at most
+CAMPAIGN_ORDERS_FROM = 2**13  # the number of the first order that a campaign brought about
 LINE_SPAN = 2**6  # lines of one order at most
 EXTRA_LINES = 1.2
 EXTRA_QUANTITY = 0.3
 LOGS_IN_SHARE = 0.9
 SECOND_ACCOUNT_USE = 0.3
 SECOND_EMAIL_USE = 0.3
-RETURNED_SHARE = 0.04
 RETURN_DAYS = (3, 20)
 LATEST_DAYS = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Orders:
-    """Some orders, one entry per order in each array; `owner` is the index of the person in the batch."""
+    """Some orders, one entry per order in each array; `owner` is the index of the person in the batch.
+
+    `campaign` is the campaign without which there would be no such order; NONE for nearly all.
+    """
 
     owner: Integers
     key: Integers
@@ -44,6 +49,7 @@ class Orders:
     second: Integers
     is_online: Flags
     store: Integers
+    campaign: Integers
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,17 +87,40 @@ def arrivals(
     return owner, key, np.minimum(moments, world_end - 1).astype(np.int64)
 
 
+def organic_orders(settings: WorldSettings, crowd: People) -> Orders:
+    """The orders that these persons place of their own accord inside the world."""
+    owner, key, day = arrivals(settings, crowd, crowd.order_rate, Stream.ORDER_COUNT, Stream.ORDER_DAY)
+    return placed_orders(settings, crowd, owner, key, day, np.full(len(key), NONE, dtype=np.int64))
+
+
+def campaign_orders(settings: WorldSettings, crowd: People) -> Orders:
+    """The orders of these persons that there would not be without a campaign's message."""
+    reached = outreach(settings, crowd)
+    brought = reached.order_day >= 0
+    owner, campaign = reached.owner[brought], reached.campaign[brought]
+    key = crowd.person_id[owner] * ENTITY_SPAN + CAMPAIGN_ORDERS_FROM + campaign
+    return placed_orders(settings, crowd, owner, key, reached.order_day[brought], campaign)
+
+
 def orders(settings: WorldSettings, crowd: People) -> Orders:
     """All orders of these persons inside the world."""
-    owner, key, day = arrivals(settings, crowd, crowd.order_rate, Stream.ORDER_COUNT, Stream.ORDER_DAY)
+    parts = [vars(organic_orders(settings, crowd)), vars(campaign_orders(settings, crowd))]
+    return Orders(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+
+
+def placed_orders(
+    settings: WorldSettings, crowd: People, owner: Integers, key: Integers, day: Integers, campaign: Integers
+) -> Orders:
+    """The orders with the hour, channel and store that their persons' habits give them."""
     is_online = happens(settings.seed, Stream.ORDER_CHANNEL, key, crowd.online_share[owner])
     return Orders(
         owner=owner,
         key=key,
         day=day,
-        second=second_of_day(uniform(settings.seed, Stream.ORDER_TIME, key)),
+        second=second_of_day(hour_draws(settings, crowd, owner, Stream.ORDER_TIME, key)),
         is_online=is_online,
         store=np.where(is_online, settings.stores, crowd.home_store[owner]),
+        campaign=campaign,
     )
 
 
@@ -109,7 +138,9 @@ def order_lines(settings: WorldSettings, placed: Orders) -> OrderLines:
     line_no = 1 + np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
     key = placed.key[order] * LINE_SPAN + line_no
     week = placed.day[order] // 7
-    product = goods.chosen_products(uniform(seed, Stream.LINE_PRODUCT, key), placed.store[order], week)
+    store, persons = placed.store[order], placed.key[order] // ENTITY_SPAN
+    draw = goods.draw_at(*product_draws(settings, persons, Stream.LINE_PRODUCT, key), store, week)
+    product = goods.chosen_products(draw, store, week)
     return OrderLines(
         order=order,
         key=2 * key,
@@ -124,11 +155,16 @@ def order_lines(settings: WorldSettings, placed: Orders) -> OrderLines:
     )
 
 
-def with_returns(settings: WorldSettings, sold: OrderLines) -> OrderLines:
+def returned_shares(settings: WorldSettings, placed: Orders, lines: OrderLines) -> Numbers:
+    """The probability with which each line is brought back: that of its person."""
+    return tastes(settings, placed.key[lines.order] // ENTITY_SPAN).returned_share
+
+
+def with_returns(settings: WorldSettings, sold: OrderLines, returned_share: Numbers) -> OrderLines:
     """The lines sold, and after them those brought back inside the world, with negative quantity and the price paid."""
     least, greatest = RETURN_DAYS
     days = least + chosen(settings.seed, Stream.LINE_RETURN_DELAY, sold.key, greatest - least + 1)
-    wanted = happens(settings.seed, Stream.LINE_RETURNED, sold.key, RETURNED_SHARE)
+    wanted = happens(settings.seed, Stream.LINE_RETURNED, sold.key, returned_share)
     back = wanted & (sold.day + days < day_count(settings))
     later_second = second_of_day(uniform(settings.seed, Stream.LINE_RETURN_DELAY, sold.key, 1))
     returned = {name: values[back] for name, values in vars(sold).items()} | {

@@ -2,19 +2,29 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.settings import WorldSettings
+from jobs.simulate.ads import ad_spend_rows
 from jobs.simulate.assortment import product_rows, store_rows
+from jobs.simulate.bureaus import credit, demographics
+from jobs.simulate.consents import consents
+from jobs.simulate.coupons import coupons, messages
 from jobs.simulate.events import app_events
 from jobs.simulate.folders import FileSystem, world_facts, written_once
+from jobs.simulate.merchandise import campaign_rows, price_rows, promotion_rows, stock_rows
+from jobs.simulate.opinions import reviews, surveys
+from jobs.simulate.outside import footfall_rows, holiday_rows, trend_rows
+from jobs.simulate.payments import payments
+from jobs.simulate.points import points
 from jobs.simulate.registrations import member_cards, web_accounts
 from jobs.simulate.sales import pos_receipts, web_orders
+from jobs.simulate.tickets import tickets
 
 MONTH = "delivery_month"
 CSV_OPTIONS = {
@@ -24,6 +34,31 @@ CSV_OPTIONS = {
     "emptyValue": "",
     "ignoreLeadingWhiteSpace": "false",
     "ignoreTrailingWhiteSpace": "false",
+}
+# Feeds that are one delivery: as many files as the world has parts.
+WHOLE_FEEDS: Mapping[str, Callable[[SparkSession, WorldSettings], DataFrame]] = {
+    "payments": payments,
+    "messages": messages,
+    "coupons": coupons,
+    "consents": consents,
+    "points": points,
+    "reviews": reviews,
+    "surveys": surveys,
+    "tickets": tickets,
+    "credit": credit,
+    "demographics": demographics,
+}
+# Feeds whose size follows the stores, products and days, not the customers.
+SMALL_FEEDS: Mapping[str, Callable[[WorldSettings], list[dict[str, str]]]] = {
+    "products": product_rows,
+    "stores": store_rows,
+    "prices": price_rows,
+    "promotions": promotion_rows,
+    "campaigns": campaign_rows,
+    "ad_spend": ad_spend_rows,
+    "footfall": footfall_rows,
+    "trends": trend_rows,
+    "holidays": holiday_rows,
 }
 
 
@@ -68,31 +103,54 @@ def collect_months(files: FileSystem, source: str, target: str, feed: str, suffi
     files.remove(source)
 
 
+def collect_whole(files: FileSystem, source: str, target: str, feed: str, suffix: str) -> None:
+    """Move what Spark wrote to `<feed>.<suffix>`, with a part number where there are several files."""
+    files.make_folder(target)
+    parts = [name for name in files.names(source) if name.startswith("part-")]
+    for number, part in enumerate(parts):
+        numbered = f"{feed}.{suffix}" if len(parts) == 1 else f"{feed}-{number:04d}.{suffix}"
+        files.rename(f"{source}/{part}", f"{target}/{numbered}")
+    files.remove(source)
+
+
 def write_single_file(files: FileSystem, folder: str, feed: str, rows: list[dict[str, str]]) -> None:
-    """Write a small feed as one CSV file."""
+    """Write a small feed as one CSV file; an empty one where the world is too short for any row."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
     files.make_folder(f"{folder}/{feed}")
     files.write_text(f"{folder}/{feed}/{feed}.csv", text.getvalue())
 
 
 def write_months(files: FileSystem, folder: str, feed: str, deliveries: DataFrame) -> None:
-    """Write a large feed month by month; a feed whose only column is `value` as lines of JSON, any other as CSV."""
-    unfinished, is_json = f"{folder}/_{feed}", "value" in deliveries.columns
-    writer = deliveries.write.mode("overwrite").partitionBy(MONTH)
-    if is_json:
-        writer.text(unfinished)
-    else:
-        writer.options(**CSV_OPTIONS).csv(unfinished)
-    collect_months(files, unfinished, f"{folder}/{feed}", feed, "json" if is_json else "csv")
+    """Write a large feed month by month."""
+    unfinished = f"{folder}/_{feed}"
+    suffix = write_rows(deliveries.write.mode("overwrite").partitionBy(MONTH), deliveries, unfinished)
+    collect_months(files, unfinished, f"{folder}/{feed}", feed, suffix)
+
+
+def write_whole(files: FileSystem, folder: str, feed: str, rows: DataFrame) -> None:
+    """Write a feed that is delivered at once, in the order of its exports."""
+    unfinished = f"{folder}/_{feed}"
+    ordered = rows.sortWithinPartitions("exported_at", rows.columns[0])
+    kept = ordered.select("value") if "value" in rows.columns else ordered
+    suffix = write_rows(kept.write.mode("overwrite"), kept, unfinished)
+    collect_whole(files, unfinished, f"{folder}/{feed}", feed, suffix)
+
+
+def write_rows(writer: DataFrameWriter, rows: DataFrame, folder: str) -> str:
+    """Write a feed whose only column is `value` as lines of JSON, any other as CSV; tells the files' suffix."""
+    if "value" in rows.columns:
+        writer.text(folder)
+        return "json"
+    writer.options(**CSV_OPTIONS).csv(folder)
+    return "csv"
 
 
 def write_feeds(spark: SparkSession, settings: WorldSettings, files: FileSystem, folder: str) -> None:
-    """Write all seven feeds into the folder, two large ones at a time: a small world alone doesn't fill a machine."""
-    write_single_file(files, folder, "products", product_rows(settings))
-    write_single_file(files, folder, "stores", store_rows(settings))
+    """Write all feeds into the folder, two large ones at a time: a small world alone doesn't fill a machine."""
     monthly = {
         "app_events": delivered_with_copies(app_events(spark, settings)).select("value", MONTH),
         "web_orders": delivered_with_copies(web_orders(spark, settings)),
@@ -102,8 +160,14 @@ def write_feeds(spark: SparkSession, settings: WorldSettings, files: FileSystem,
     }
     with ThreadPoolExecutor(max_workers=2) as pool:
         written = [pool.submit(write_months, files, folder, feed, rows) for feed, rows in monthly.items()]
-        for feed in written:
-            feed.result()
+        written += [
+            pool.submit(write_whole, files, folder, feed, rows(spark, settings)) for feed, rows in WHOLE_FEEDS.items()
+        ]
+        for name, small_rows in SMALL_FEEDS.items():
+            write_single_file(files, folder, name, small_rows(settings))
+        write_single_file(files, folder, "stock", stock_rows(spark, settings))
+        for done in written:
+            done.result()
 
 
 def write_raw_files(spark: SparkSession, settings: WorldSettings, folder: str, actions: Sequence[Any] = ()) -> bool:

@@ -14,6 +14,7 @@ from jobs.simulate.contacts import NEVER, NONE, Contacts, contacts, phone_on
 from jobs.simulate.draws import Columns, Flags, Integers, Stream, chosen, uniform
 from jobs.simulate.local_time import as_moments, next_export, second_of_day, wall_seconds_of
 from jobs.simulate.people import People, people
+from jobs.simulate.rings import ring_accounts, rings, rings_led_by
 
 REGISTRATION_SCHEMA = (
     "number long, registered_at timestamp_ntz, surname long, given_name long, email long, phone long,"
@@ -54,7 +55,7 @@ def told(settings: WorldSettings, crowd: People, known: Contacts, telling: Telli
 
 
 def account_batch(settings: WorldSettings, persons: Integers) -> Columns:
-    """One row per telling of an account: when it is opened, and again when its phone has changed."""
+    """One row per telling of an account: when it is opened, and again when its phone has changed; those of rings too."""
     crowd = people(settings, persons)
     known = contacts(settings, crowd)
     first, second, change = crowd.joined_day, known.second_account_day, known.phone_change_day
@@ -75,6 +76,7 @@ def account_batch(settings: WorldSettings, persons: Integers) -> Columns:
         ),
     )
     parts = [told(settings, crowd, known, telling) for telling in tellings]
+    parts.append(ring_accounts(settings, rings(settings, rings_led_by(settings, persons))))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

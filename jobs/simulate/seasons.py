@@ -1,4 +1,4 @@
-"""The season factor that all customers share: week, year and feasts, day by day, and its running total."""
+"""The season factor that all customers share: week, year, feasts and advertisement, by day, and its running total."""
 
 from datetime import date, timedelta
 from functools import lru_cache
@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from jobs.lakehouse.settings import WorldSettings
+from jobs.simulate.ads import ad_lifts
 from jobs.simulate.draws import Numbers
 
 DAYS_OF_A_WEEK = 7
@@ -62,6 +63,8 @@ def season_factors(settings: WorldSettings) -> Numbers:
     """The season factor of each day from the world's first to the last foreseen one, about 1 over a year."""
     days = max(day_count_ahead(settings), YEAR_DAYS)
     factors = np.array([raw_factor(settings.start_date + timedelta(days=n)) for n in range(days)])
+    lifts = ad_lifts(settings).sum(axis=1)
+    factors[: len(lifts)] *= 1 + lifts
     return np.asarray(factors / factors[:YEAR_DAYS].mean())[: day_count_ahead(settings)]
 
 

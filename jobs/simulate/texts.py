@@ -33,6 +33,24 @@ EMAIL_DOMAINS = ("qq.com", "163.com", "126.com", "sina.com", "outlook.com", "gma
 CAMPAIGNS = (("baidu", "cpc"), ("wechat", "social"), ("newsletter", "email"), ("douyin", "video"))
 BAD_DATES = ("2025-02-31 10:00:00", "31/13/2024", "", "0000-00-00 00:00:00", "yesterday", "2024-13-01 08:15:00")
 BAD_PRICES = ("abc", "N/A")
+USER_AGENTS = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148 ShopApp/6.2",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Version/17.5 Mobile Safari/604.1",
+    "Mozilla/5.0 (Linux; Android 14; SM-S9210) AppleWebKit/537.36 Chrome/124.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (Linux; Android 13; M2012K11AC) AppleWebKit/537.36 Chrome/116.0 Mobile ShopApp/6.1",
+    "Mozilla/5.0 (Linux; Android 12; ANA-AN00) AppleWebKit/537.36 MicroMessenger/8.0.49 MiniProgramEnv/android",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 16_6 like Mac OS X) AppleWebKit/605.1.15 MicroMessenger/8.0.49 MiniProgramEnv",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/125.0 Safari/537.36",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 Version/17.4 Safari/605.1.15",
+)
+DISTRICTS = ("朝阳区", "浦东新区", "西湖区", "南山区", "武侯区", "江汉区", "天河区", "海淀区")
+STREETS = ("人民路", "中山路", "解放路", "建设路", "和平街", "长江路", "文化路", "新华街", "花园路", "滨河路")
+BOT_AGENTS = (
+    "Mozilla/5.0 (compatible; PriceSpider/2.1; +http://example.com/bot)",
+    "python-requests/2.31.0",
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 HeadlessChrome/120.0 Safari/537.36",
+    "Mozilla/5.0 (compatible; ShopCrawler/1.0; bot)",
+)
 FULL_WIDTH_DIGITS = "０１２３４５６７８９"
 EVENT_NAMES = ("Product Viewed", "Order Completed")
 
@@ -58,14 +76,35 @@ def card_no(number: str) -> Column:
     return numbered("C", number, 10)
 
 
+def order_id(is_online: str, number: str) -> Column:
+    """The id of an order of the web shop or of a receipt of a till; null where the number is below 0."""
+    return F.when(F.col(is_online), numbered("W", number, 14)).otherwise(numbered("T", number, 14))
+
+
 def hexadecimal(number: str) -> Column:
     """Sixteen lower-case hexadecimal digits of a 64-bit number."""
     return F.lower(F.lpad(F.hex(F.col(number)), 16, "0"))
 
 
+def message_id(number: str) -> Column:
+    """The id of an event's message."""
+    return F.concat(F.lit("m-"), hexadecimal(number))
+
+
+def network_address(number: str) -> Column:
+    """An address like 10.1.2.0: the collector keeps the network and drops what tells one household from another."""
+    high, middle, low = F.shiftright(F.col(number), 16), F.shiftright(F.col(number), 8) % 256, F.col(number) % 256
+    return F.concat_ws(".", (high + 16).cast("string"), middle.cast("string"), low.cast("string"), F.lit("0"))
+
+
 def device_id(number: str) -> Column:
     """The id of a device; null where the number is 0."""
     return F.when(F.col(number) != 0, F.concat(F.lit("d-"), hexadecimal(number)))
+
+
+def payer(number: str) -> Column:
+    """What a wallet or card is known by to the shop: the payment provider's reference."""
+    return F.concat(F.lit("pay-"), hexadecimal(number))
 
 
 def full_name(surname: str, given_name: str) -> Column:
@@ -115,6 +154,26 @@ def phone_as_typed(number: str, style: Column) -> Column:
 def phone_e164(number: str) -> Column:
     """A phone in international form; null where the number is below 0."""
     return F.when(F.col(number) >= 0, F.concat(F.lit("+86"), F.col(number).cast("string")))
+
+
+def delivery_address(number: str, style: Column) -> Column:
+    """An address as people type it, district first; the digits are full-width for some; null where there is none."""
+    place = F.col(number)
+    house, rest = place % 2000, F.floor(place / 2000)
+    building, room = rest % 40, F.floor(rest / 40) % 400
+    far = F.floor(rest / 16_000)
+    street = F.concat(listed(DISTRICTS, far % 8), listed(STREETS, F.floor(far / 8) % 10))
+    area = F.floor(far / 80)  # what is left makes the address unlike any other
+    flat = F.concat_ws("-", (building + 1).cast("string"), (room + 101).cast("string"))
+    block = F.concat(F.lit("第"), area.cast("string"), F.lit("小区"))
+    written = F.concat(street, (house + 1).cast("string"), F.lit("号"), block, F.lit(" "), flat)
+    spelt = (
+        F.when(style < 10, F.translate(written, "0123456789", FULL_WIDTH_DIGITS))
+        .when(style < 20, F.concat(F.lit(" "), written))
+        .when(style < 28, F.replace(written, F.lit(" "), F.lit("  ")))
+        .otherwise(written)
+    )
+    return F.when(place >= 0, spelt)
 
 
 def utc_text(moment: str) -> Column:

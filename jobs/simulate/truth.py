@@ -1,6 +1,7 @@
 """Write what is true of the world and no source tells: persons, identifiers, season, expected demand, rows per feed."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -11,21 +12,29 @@ from pyspark.sql import functions as F
 
 from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate import texts
-from jobs.simulate.assortment import product_ids, store_ids
+from jobs.simulate.assortment import CATEGORIES, assortment, product_ids, store_ids
+from jobs.simulate.bad_actors import BAD_ACTOR_TABLES
 from jobs.simulate.batches import generated
-from jobs.simulate.contacts import contacts
+from jobs.simulate.contacts import contacts, partners
 from jobs.simulate.draws import Columns, Integers
 from jobs.simulate.events import event_numbers
 from jobs.simulate.expectation import EXPECTED_ORDERS_SCHEMA, expected_orders, expected_units
 from jobs.simulate.folders import FileSystem, world_facts, written_once
+from jobs.simulate.local_time import HOUR_SECONDS, second_of_day
 from jobs.simulate.people import SHOWS_CARD_SHARE, people
+from jobs.simulate.responses import RESPONSE_TABLES
 from jobs.simulate.sales import sales
 from jobs.simulate.seasons import season_factors
+from jobs.simulate.tastes import DROPOUT_CAUSES, tastes
 
 PERSON_SCHEMA = (
     "person_id long, joined_day int, dropout_day int, order_rate_per_day double, dropout_rate_per_day double,"
     " visit_rate_per_day double, online_share double, online_identified_share double, store_identified_share double,"
-    " home_store int"
+    " home_store int, household_id long, category int, favourite_hour int, price_sensitivity double,"
+    " is_return_abuser boolean, cause int"
+)
+UNIT_SCHEMA = (
+    "product int, store int, week int, expected_units double, units_if_in_stock double, is_stocked_out boolean"
 )
 CONTACT_SCHEMA = (
     "person_id long, surname long, given_name long, account long, second_account long, card long, phone long,"
@@ -36,7 +45,7 @@ CONTACT_SCHEMA = (
 
 def person_batch(settings: WorldSettings, persons: Integers) -> Columns:
     """One row per person: the parameters, days counted from the world's first."""
-    crowd = people(settings, persons)
+    crowd, liked = people(settings, persons), tastes(settings, persons)
     return {
         "person_id": persons,
         "joined_day": crowd.joined_day,
@@ -48,6 +57,12 @@ def person_batch(settings: WorldSettings, persons: Integers) -> Columns:
         "online_identified_share": np.ones(len(persons)),
         "store_identified_share": np.where(crowd.has_card, SHOWS_CARD_SHARE, 0.0),
         "home_store": crowd.home_store,
+        "household_id": np.minimum(persons, partners(settings, persons)),
+        "category": assortment(settings).categories_at(liked.category_place),
+        "favourite_hour": second_of_day(liked.hour_place) // HOUR_SECONDS,
+        "price_sensitivity": liked.price_sensitivity,
+        "is_return_abuser": liked.is_return_abuser,
+        "cause": liked.dropout_cause,
     }
 
 
@@ -59,7 +74,7 @@ def contact_batch(settings: WorldSettings, persons: Integers) -> Columns:
 
 
 def persons(spark: SparkSession, settings: WorldSettings) -> DataFrame:
-    """One row per person: when they joined and dropped out (maybe long after the world's end), and their rates."""
+    """One row per person: when they joined and drop out (maybe long after the world's end), rates, tastes, household."""
     first_day = F.lit(settings.start_date)
     return generated(spark, settings, person_batch, PERSON_SCHEMA).select(
         "person_id",
@@ -68,6 +83,10 @@ def persons(spark: SparkSession, settings: WorldSettings) -> DataFrame:
         *("order_rate_per_day", "dropout_rate_per_day", "visit_rate_per_day", "online_share"),
         *("online_identified_share", "store_identified_share"),
         texts.listed(store_ids(settings), F.col("home_store")).alias("home_store_id"),
+        "household_id",
+        texts.listed(CATEGORIES, F.col("category")).alias("favourite_category"),
+        *("favourite_hour", "price_sensitivity", "is_return_abuser"),
+        texts.listed(DROPOUT_CAUSES, F.col("cause")).alias("dropout_cause"),
     )
 
 
@@ -104,7 +123,10 @@ def calendar(spark: SparkSession, settings: WorldSettings) -> DataFrame:
 
 
 def demand(spark: SparkSession, settings: WorldSettings) -> DataFrame:
-    """One row per product, store and week: the expected units sold, returns not taken off."""
+    """One row per product, store and week: the expected units sold, returns not taken off.
+
+    What brushing rings buy and what is mistyped is not expected; `units_if_in_stock` leaves stock-outs aside.
+    """
 
     def by_product(frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for totals in frames:
@@ -112,28 +134,31 @@ def demand(spark: SparkSession, settings: WorldSettings) -> DataFrame:
 
     partial_sums = generated(spark, settings, expected_orders, EXPECTED_ORDERS_SCHEMA)
     totals = partial_sums.groupBy("store", "week").agg(F.sum("expected_orders").alias("expected_orders"))
-    units = totals.mapInPandas(by_product, "product int, store int, week int, expected_units double")
+    units = totals.mapInPandas(by_product, UNIT_SCHEMA)
     return units.select(
         texts.listed(product_ids(settings), F.col("product")).alias("product_id"),
         texts.listed(store_ids(settings), F.col("store")).alias("store_id"),
         F.date_add(F.lit(settings.start_date), F.col("week") * 7).alias("week_start_date"),
         F.round("expected_units", 9).alias("expected_units"),
+        F.round("units_if_in_stock", 9).alias("units_if_in_stock"),
+        "is_stocked_out",
     )
 
 
 def feeds(spark: SparkSession, settings: WorldSettings) -> DataFrame:
-    """One row per transactional feed: its distinct true rows, the extra copies delivered, and the true rows spoilt."""
+    """One row per transactional feed: its distinct true rows, the copies and near copies of them, and the rows spoilt."""
     is_spoilt = (F.col("bad_date") >= 0) | (F.col("bad_price") >= 0)
     rows = {
         "web_orders": (sales(spark, settings, is_online=True), is_spoilt),
         "pos_receipts": (sales(spark, settings, is_online=False), is_spoilt),
-        "app_events": (event_numbers(spark, settings), F.lit(False)),
+        "app_events": (event_numbers(spark, settings).withColumn("near_copy", F.lit(-1)), F.lit(False)),
     }
     counts = [
         generated_rows.agg(
             F.lit(feed).alias("feed"),
             F.count("*").alias("true_rows"),
             F.sum("copies").alias("duplicate_rows"),
+            F.sum((F.col("near_copy") >= 0).cast("long")).alias("near_duplicate_rows"),
             F.sum(bad.cast("long")).alias("bad_rows"),
         )
         for feed, (generated_rows, bad) in rows.items()
@@ -141,16 +166,24 @@ def feeds(spark: SparkSession, settings: WorldSettings) -> DataFrame:
     return counts[0].unionAll(counts[1]).unionAll(counts[2]).coalesce(1)
 
 
+TABLES: Mapping[str, Callable[[SparkSession, WorldSettings], DataFrame]] = {
+    "persons": persons,
+    "identifiers": identifiers,
+    "calendar": calendar,
+    "demand": demand,
+    "feeds": feeds,
+}
+
+
 def write_tables(spark: SparkSession, settings: WorldSettings, folder: str) -> None:
     """Write all tables of the truth into the folder."""
-    for name, table in {
-        "persons": persons,
-        "identifiers": identifiers,
-        "calendar": calendar,
-        "demand": demand,
-        "feeds": feeds,
-    }.items():
-        table(spark, settings).write.mode("overwrite").parquet(f"{folder}/{name}")
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        written = [
+            pool.submit(table(spark, settings).write.mode("overwrite").parquet, f"{folder}/{name}")
+            for name, table in {**TABLES, **BAD_ACTOR_TABLES, **RESPONSE_TABLES}.items()
+        ]
+        for done in written:
+            done.result()
 
 
 def write_truth(spark: SparkSession, settings: WorldSettings, folder: str, actions: Sequence[Any] = ()) -> bool:

@@ -10,7 +10,9 @@ from jobs.simulate.contacts import NONE, Contacts
 from jobs.simulate.draws import Integers, Stream, chosen, happens, small_count, uniform, word_numbers
 from jobs.simulate.local_time import DAY_SECONDS, second_of_day, utc_seconds, wall_seconds_of
 from jobs.simulate.orders import ENTITY_SPAN, Orders, accounts_shown, arrivals, days_late, order_lines
+from jobs.simulate.outreach import campaigns as campaigns_of
 from jobs.simulate.people import People
+from jobs.simulate.tastes import hour_draws, product_draws
 
 VIEW_SPAN = 2**6  # views of one visit at most
 EXTRA_VIEWS = 0.8
@@ -21,6 +23,12 @@ CAMPAIGN_SHARE = 0.15
 CAMPAIGN_COUNT = 4  # the length of the list in texts.py
 VIEW_BEFORE_ORDER_SECONDS = (60, 900)
 VIEWED, COMPLETED = 0, 1
+REPEATED_KEY = 2**60  # added to the key of a click for the key of its repetition
+REPEATED_WITHIN_MS = 900
+AGENT_COUNT = 8  # the length of texts.USER_AGENTS
+NETWORK_BITS = 22
+ON_THE_MOVE_SHARE = 0.25  # of visits, those from a network other than the device's usual one
+SOURCE_OF_CHANNEL = np.array([2, NONE, 1, NONE])  # by channel of a campaign, the place in texts.CAMPAIGNS
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +42,8 @@ class Events:
     product: Integers
     order_key: Integers
     campaign: Integers
+    agent: Integers
+    network: Integers
     happened_ms: Integers
 
 
@@ -56,6 +66,25 @@ def campaigns(settings: WorldSettings, keys: Integers) -> Integers:
     return np.where(brought, chosen(settings.seed, Stream.VISIT_CAMPAIGN, keys, CAMPAIGN_COUNT, 1), NONE)
 
 
+def order_sources(settings: WorldSettings, placed: Orders) -> Integers:
+    """Where each order's visit came from: the campaign that brought it about, else as with any visit."""
+    channel = np.append(campaigns_of(settings).channel, 0)[placed.campaign]
+    by_chance = campaigns(settings, placed.key + ENTITY_SPAN // 2)
+    return np.where(placed.campaign == NONE, by_chance, SOURCE_OF_CHANNEL[channel])
+
+
+def agents(settings: WorldSettings, device: Integers) -> Integers:
+    """The browser or app on each device, by its place in the list."""
+    return chosen(settings.seed, Stream.USER_AGENT, device, AGENT_COUNT)
+
+
+def networks(settings: WorldSettings, device: Integers, visit_key: Integers) -> Integers:
+    """The network (the first three bytes of an address) of each visit: mostly that of the device."""
+    on_the_move = happens(settings.seed, Stream.NETWORK, visit_key, ON_THE_MOVE_SHARE)
+    usual = chosen(settings.seed, Stream.NETWORK, device, 2**NETWORK_BITS, 1)
+    return np.where(on_the_move, chosen(settings.seed, Stream.NETWORK, visit_key, 2**NETWORK_BITS, 2), usual)
+
+
 def millis(settings: WorldSettings, days: Integers, seconds: Integers, keys: Integers) -> Integers:
     """UTC milliseconds of each event; never a whole second, so that the text always has its fraction."""
     fraction = 1 + chosen(settings.seed, Stream.VIEW_GAP, keys, 999, 1)
@@ -73,16 +102,20 @@ def visit_events(settings: WorldSettings, crowd: People, known: Contacts) -> Eve
     key = visit_key[visit] * VIEW_SPAN + number
     logged_in = happens(seed, Stream.VISIT_LOGGED_IN, visit_key, LOGGED_IN_SHARE)
     gap = number * (20 + chosen(seed, Stream.VIEW_GAP, key, 40))
-    start = second_of_day(uniform(seed, Stream.VISIT_TIME, visit_key))
-    web = np.full(len(key), settings.stores, dtype=np.int64)
+    start = second_of_day(hour_draws(settings, crowd, owner, Stream.VISIT_TIME, visit_key))
+    web, week = np.full(len(key), settings.stores, dtype=np.int64), day[visit] // 7
+    draw = goods.draw_at(*product_draws(settings, crowd.person_id[owner[visit]], Stream.VIEW_PRODUCT, key), web, week)
+    device = devices_used(settings, known, owner, visit_key)
     return Events(
         key=2 * key,
         name=np.full(len(key), VIEWED, dtype=np.int64),
-        device=devices_used(settings, known, owner, visit_key)[visit],
+        device=device[visit],
         account=np.where(logged_in, known.account[owner], NONE)[visit],
-        product=goods.chosen_products(uniform(seed, Stream.VIEW_PRODUCT, key), web, day[visit] // 7),
+        product=goods.chosen_products(draw, web, week),
         order_key=np.full(len(key), NONE, dtype=np.int64),
         campaign=campaigns(settings, visit_key)[visit],
+        agent=agents(settings, device)[visit],
+        network=networks(settings, device, visit_key)[visit],
         happened_ms=millis(settings, day[visit], np.minimum(start[visit] + gap, DAY_SECONDS - 1), key),
     )
 
@@ -106,15 +139,31 @@ def order_events(settings: WorldSettings, known: Contacts, placed: Orders) -> Ev
         account=np.tile(account, 2),
         product=np.concatenate([first_product, nothing]),
         order_key=np.concatenate([nothing, placed.key]),
-        campaign=np.tile(campaigns(settings, placed.key + ENTITY_SPAN // 2), 2),
+        campaign=np.tile(order_sources(settings, placed), 2),
+        agent=np.tile(agents(settings, device), 2),
+        network=np.tile(networks(settings, device, placed.key + ENTITY_SPAN // 2), 2),
         happened_ms=np.concatenate([completed_ms - 1000 * ahead, completed_ms]),
     )
 
 
+def repeated_clicks(settings: WorldSettings, clicks: Events) -> Events:
+    """The clicks that a nervous finger did again within a second: all alike but the message and its time."""
+    again = happens(settings.seed, Stream.REPEATED_CLICK, clicks.key, settings.repeated_click_share)
+    later = 50 + chosen(settings.seed, Stream.REPEATED_CLICK, clicks.key, REPEATED_WITHIN_MS - 50, 1)
+    happened = clicks.happened_ms + later
+    changed = {"key": clicks.key + REPEATED_KEY, "happened_ms": np.where(happened % 1000 == 0, happened + 1, happened)}
+    return Events(**{name: values[again] for name, values in (vars(clicks) | changed).items()})
+
+
+def joined_events(parts: list[Events]) -> Events:
+    """The events of all parts, one after the other."""
+    return Events(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])})
+
+
 def all_events(settings: WorldSettings, crowd: People, known: Contacts, placed: Orders) -> Events:
     """The events of all visits and of all online orders of these persons."""
-    parts = [vars(visit_events(settings, crowd, known)), vars(order_events(settings, known, placed))]
-    return Events(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    visits = visit_events(settings, crowd, known)
+    return joined_events([visits, repeated_clicks(settings, visits), order_events(settings, known, placed)])
 
 
 def received_ms(settings: WorldSettings, events: Events) -> Integers:
@@ -129,6 +178,6 @@ def anonymous_ids(settings: WorldSettings, device: Integers) -> Integers:
     return word_numbers(settings.seed, "anonymous ids", device)
 
 
-def message_ids(settings: WorldSettings, events: Events) -> Integers:
-    """The 64-bit number of each event's message id."""
-    return word_numbers(settings.seed, "messages", events.key)
+def message_ids(settings: WorldSettings, keys: Integers) -> Integers:
+    """The 64-bit number of each event's message id, by the event's key."""
+    return word_numbers(settings.seed, "messages", keys)

@@ -97,10 +97,16 @@ def test_a_foreign_phone_is_read_by_its_region() -> None:
         ("name", "王小明", "王*"),
         ("name", "alice smith", "a***"),
         ("address", "1 long road", "1***"),
+        ("payment_account", "pay-0123456789abcdef", "***"),
+        ("text", "call me at home", "***"),
     ],
 )
 def test_masks(kind: PersonalKind, value: str, shown: str) -> None:
     assert masked(kind, value) == shown
+
+
+def test_a_text_keeps_its_words_and_capitals() -> None:
+    assert normalised("text", " Call me,\n\tplease ") == "Call me, please"
 
 
 def test_kinds_and_keys_keep_tokens_apart(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,110 @@
+"""The truth about what doesn't belong: bots, brushing rings, repeated clicks, near duplicates and mistyped lines."""
+
+from collections.abc import Callable, Mapping
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.lakehouse.settings import WorldSettings
+from jobs.simulate import texts
+from jobs.simulate.addresses import ring_addresses
+from jobs.simulate.batches import generated
+from jobs.simulate.bots import bot_batch
+from jobs.simulate.draws import Columns, Integers
+from jobs.simulate.events import NOT_REPEATED, event_numbers
+from jobs.simulate.payers import ring_payers
+from jobs.simulate.rings import rings, rings_led_by
+from jobs.simulate.sales import NEAR_COPY_KINDS, OUTLIER_FIELDS, RENUMBERED_BY, order_id, sales
+
+RING_SCHEMA = "ring_id long, account long, device long, address long, payer long"
+
+
+def ring_batch(settings: WorldSettings, persons: Integers) -> Columns:
+    """One row per member of the rings that are told of together with these persons."""
+    crew = rings(settings, rings_led_by(settings, persons))
+    return {
+        "ring_id": crew.ring,
+        "account": crew.account,
+        "device": crew.device,
+        "address": ring_addresses(settings, crew.ring),
+        "payer": ring_payers(settings, crew.ring),
+    }
+
+
+def bots(spark: SparkSession, settings: WorldSettings) -> DataFrame:
+    """One row per bot: every event of its device is the bot's."""
+    found = generated(spark, settings, bot_batch, "bot long, device long, is_declared boolean")
+    return found.select(texts.device_id("device").alias("device_id"), "is_declared")
+
+
+def brushing_rings(spark: SparkSession, settings: WorldSettings) -> DataFrame:
+    """One row per account of a brushing ring, with what the ring's accounts share."""
+    return generated(spark, settings, ring_batch, RING_SCHEMA).select(
+        texts.account_id("account").alias("account_id"),
+        "ring_id",
+        texts.device_id("device").alias("device_id"),
+        texts.delivery_address("address", F.lit(99)).alias("delivery_address"),
+        texts.payer("payer").alias("payer"),
+    )
+
+
+def repeated_clicks(spark: SparkSession, settings: WorldSettings) -> DataFrame:
+    """One row per click that repeats another within a second: its message and that of the first."""
+    return (
+        event_numbers(spark, settings)
+        .where(F.col("repeats") != NOT_REPEATED)
+        .select(texts.message_id("message").alias("message_id"), texts.message_id("repeats").alias("first_message_id"))
+    )
+
+
+def lines_of_both_channels(spark: SparkSession, settings: WorldSettings, kept: Column) -> DataFrame:
+    """The kept lines of all feeds with their feed, order and line."""
+    frames = [
+        sales(spark, settings, is_online).where(kept).select(
+            F.lit(feed).alias("feed"), order_id(prefix).alias("order_id"), "*"
+        )
+        for is_online, feed, prefix in ((True, "web_orders", "W"), (False, "pos_receipts", "T"))
+    ]  # fmt: skip
+    return reduce(DataFrame.union, frames)
+
+
+def near_duplicates(spark: SparkSession, settings: WorldSettings) -> DataFrame:
+    """One row per order line that was told again in other words, or under another line number."""
+    line_no = F.col("line_no").cast("int")
+    is_renumbered = F.col("near_copy") == NEAR_COPY_KINDS.index("numbered anew")
+    return lines_of_both_channels(spark, settings, F.col("near_copy") >= 0).select(
+        "feed",
+        "order_id",
+        F.when(is_renumbered, line_no + RENUMBERED_BY).otherwise(line_no).alias("line_no"),
+        line_no.alias("first_line_no"),
+        texts.listed(NEAR_COPY_KINDS, F.col("near_copy")).alias("kind"),
+    )
+
+
+def outliers(spark: SparkSession, settings: WorldSettings) -> DataFrame:
+    """One row per order line whose quantity or price was mistyped, with the true ones."""
+    return lines_of_both_channels(spark, settings, F.col("outlier") >= 0).select(
+        "feed",
+        "order_id",
+        F.col("line_no").cast("int").alias("line_no"),
+        texts.listed(OUTLIER_FIELDS, F.col("outlier")).alias("field"),
+        F.col("true_quantity").cast("int").alias("true_quantity"),
+        (F.col("true_unit_cents") / 100).cast("decimal(18,4)").alias("true_unit_price"),
+    )
+
+
+def brushed_orders(spark: SparkSession, settings: WorldSettings) -> DataFrame:
+    """One row per order of a brushing ring, sold or brought back."""
+    brushed = sales(spark, settings, is_online=True).where(F.col("ring") >= 0)
+    return brushed.select(order_id("W").alias("order_id"), F.col("ring").alias("ring_id"), "is_return")
+
+
+BAD_ACTOR_TABLES: Mapping[str, Callable[[SparkSession, WorldSettings], DataFrame]] = {
+    "bots": bots,
+    "brushing_rings": brushing_rings,
+    "brushed_orders": brushed_orders,
+    "repeated_clicks": repeated_clicks,
+    "near_duplicates": near_duplicates,
+    "outliers": outliers,
+}
