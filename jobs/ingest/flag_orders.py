@@ -14,13 +14,16 @@ from jobs.ingest.unusual_returns import as_abnormal_returns
 from jobs.lakehouse.cleaning_settings import CleaningSettings
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.run import Run
+from jobs.lakehouse.tables import empty_rows
 
 ORDER_FLAGS, LINE_FLAGS = "silver.order_flags", "silver.order_line_flags"
 JOB = Job(
     reads=("silver.order_lines", "silver.events", "silver.payments"),
     writes=(LINE_FLAGS, ORDER_FLAGS),
     settings=(CleaningSettings,),
+    can_lack=("silver.payments",),
 )
+PAYMENTS = "silver.payments"
 MARKS = ("brushing", "abnormal_return", "outlier", "near_duplicate")
 # Marks that keep an order out of clean figures as a whole; of an outlier only the line stays out, and a return is a return.
 EXCLUDING = ("brushing", "near_duplicate")
@@ -95,7 +98,9 @@ def build(run: Run) -> None:
     line_flags = as_line_flags(lines, settings)
     run.publish(LINE_FLAGS, line_flags)
     orders = as_order_heads(lines)
-    keys = as_shared_keys(orders, events, current(run.read("silver.payments")))
+    # Who shares a wallet can't be told without payments; devices and addresses are left.
+    payments = run.read(PAYMENTS) if run.has(PAYMENTS) else empty_rows(run.spark, run.contract(PAYMENTS))
+    keys = as_shared_keys(orders, events, current(payments))
     candidates = with_unbrowsed(as_candidates(orders, keys, settings), events, settings).persist()
     outliers = (
         line_flags.where("is_outlier")

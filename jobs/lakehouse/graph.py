@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from graphlib import CycleError, TopologicalSorter
 from typing import Protocol
@@ -25,7 +26,15 @@ class Declared(Protocol):
         """What it writes."""
 
 
-def upstream(jobs: list[Declared]) -> dict[str, set[str]]:
+class DeclaredInFull(Declared, Protocol):
+    """A job of which it matters, too, what it can do without."""
+
+    @property
+    def can_lack(self) -> tuple[str, ...]:
+        """Of what it reads, what it can do without."""
+
+
+def upstream(jobs: Sequence[Declared]) -> dict[str, set[str]]:
     """For each job, the jobs that write what it reads."""
     return {
         reader.name: {
@@ -35,7 +44,7 @@ def upstream(jobs: list[Declared]) -> dict[str, set[str]]:
     }
 
 
-def run_order(jobs: list[Declared]) -> list[str]:
+def run_order(jobs: Sequence[Declared]) -> list[str]:
     """The names of the jobs in an order in which each comes after those that it reads from; ties by name.
 
     Raises:
@@ -54,7 +63,7 @@ def run_order(jobs: list[Declared]) -> list[str]:
     return order
 
 
-def idle_jobs(jobs: list[Declared], filled: set[str]) -> dict[str, str]:
+def idle_jobs(jobs: Sequence[DeclaredInFull], filled: set[str]) -> dict[str, str]:
     """The jobs that have nothing to do on a dataset, each with a table that none of the dataset's feeds can ever fill.
 
     A cleaning job is idle where none of its tables is filled, every other job where a table that it reads stays out.
@@ -74,7 +83,7 @@ def idle_jobs(jobs: list[Declared], filled: set[str]) -> dict[str, str]:
             lacking = [table for table in silver if table not in filled]
             is_idle = bool(silver) and lacking == silver
         else:
-            lacking = [table for table in job.reads if table in never_filled]
+            lacking = [table for table in job.reads if table in never_filled and table not in job.can_lack]
             is_idle = bool(lacking)
         if is_idle:
             idle[job.name] = lacking[0]

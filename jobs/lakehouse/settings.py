@@ -150,6 +150,7 @@ class WorldSettings(Part):
     near_duplicate_share: float = 0.002
     outlier_share: float = 0.0002
     repeated_click_share: float = 0.01
+    missing_value_share: float = Field(0.03, ge=0, le=1, description="of cities of accounts and of hours counted")
     persons_per_ring: int = Field(1000, ge=1, description="honest persons to each brushing ring of some ten accounts")
     persons_per_bot: int = Field(500, ge=1, description="honest persons to each bot")
 
