@@ -59,7 +59,7 @@ def with_unbrowsed(candidates: DataFrame, events: DataFrame, settings: CleaningS
     told = events.where("order_id is not null").select("order_id", "device_id").distinct()
     orders = candidates.select("order_id", "account_id", "ordered_at", "known_at").distinct()
     devices = orders.join(told, on="order_id", how="inner")
-    viewers = F.explode(F.array(F.struct(named("account", "account_id")), F.struct(named("device", "device_id"))))
+    viewers = F.explode(F.array_compact(F.array(named("account", "account_id"), named("device", "device_id"))))
     seen = events.where(F.col("product_id").isNotNull() & ~is_purchase).select(
         viewers.alias("_viewer"), F.col("event_at").alias("seen_at"), F.col("arrived_at").alias("seen_arrived_at")
     )
