@@ -17,7 +17,7 @@ with_java   = JAVA_HOME="$$(cat .setup/java_home)"
 python      = $(with_java) .venv/bin/python
 spark_home  = $$(.venv/bin/python -c 'import pyspark; print(*pyspark.__path__)')
 
-.PHONY: help setup run test check chaos mlflow thrift docs wheel lock clean clean-all
+.PHONY: help setup run test test-sets check chaos mlflow thrift docs wheel lock clean clean-all
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ run: setup ## set up, then run every job on the embedded default (ENVIRONMENT=lo
 
 test: setup ## set up, then run the tests
 	@$(python) -m pytest
+
+test-sets: setup ## the tests of the real data sets with every file whole (half an hour)
+	@LAKEHOUSE_WHOLE_SETS=1 $(python) -m pytest --timeout=3600 tests/ingest/test_real_sets.py
 
 check: setup ## lint, format, types, layers, and that the generated docs are fresh
 	@.venv/bin/python -m ruff check .

@@ -11,8 +11,9 @@ from pyspark.sql import SparkSession
 
 from jobs.lakehouse.session import open_session, pin_time_zone
 from jobs.lakehouse.settings import Settings
-from tests.lakes import KEY, settings_in
+from tests.lakes import COMPILING, KEY, settings_in
 
+pytest_plugins = ["tests.beside"]
 CHECKOUT = Path(__file__).parents[1]
 
 # The same examples in every run: a red property test is red for the next person too.
@@ -49,6 +50,17 @@ def spark(_surroundings: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
     session = open_session(settings_in(tmp_path_factory.mktemp("spark")), "tests")
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="module")
+def compiling_spark(spark: SparkSession) -> Iterator[SparkSession]:
+    """The one session as a module with many rows needs it: plans are compiled, and shuffles have two parts."""
+    light = {key: spark.conf.get(key) for key in COMPILING}
+    for key, value in COMPILING.items():
+        spark.conf.set(key, value)
+    yield spark
+    for key, before in light.items():
+        spark.conf.set(key, str(before))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 from jobs.lakehouse.contracts import Contract, read_contracts
 from jobs.lakehouse.errors import DataError
 from jobs.lakehouse.files import delete_folder, folder_exists, list_files, listing_digest, read_text
-from jobs.lakehouse.ledger import RUNS, Ledger, Output, RunRecord, TableVersion
+from jobs.lakehouse.ledger import AUDITS, RUNS, Ledger, Output, RunRecord, TableVersion
 from jobs.lakehouse.locks import locked
 from jobs.lakehouse.memory import PeakMemory
 from jobs.lakehouse.parts import Part
@@ -189,6 +189,7 @@ def _accounted(named: NamedJob, run: Run, ledger: Ledger, fingerprint: str) -> R
         application_id=run.spark.sparkContext.applicationId,
         product_version=VERSION,
     )
+    ledger.append_audits(record, run.audits, run.contracts[AUDITS])
     ledger.append(record)
     if error is not None:
         raise error

@@ -6,15 +6,18 @@ import datetime as dt
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.contracts import Contract
 from jobs.lakehouse.locks import waiting_lock
+from jobs.lakehouse.quality import Audited
 from jobs.lakehouse.tables import Lake, Write, ensure_table, read_table, table_version, write_table
 
 RUNS = "ops.runs"
+AUDITS = "ops.audits"
 
 
 @dataclass(frozen=True)
@@ -108,12 +111,23 @@ class Ledger:
     def append(self, record: RunRecord) -> None:
         """Add the row of a run; a row that is there already (the same run id) is not added twice."""
         row = asdict(record)
-        rows = self.spark.createDataFrame(
-            [tuple(row[name] for name in self.contract.column_names)], self.contract.schema
-        )
-        with waiting_lock(Path(self.lake.root) / "_locks", RUNS):
-            ensure_table(self.spark, self.path, self.contract)
-            write_table(rows.coalesce(1), self.path, Write("append", transaction=record.run_id), (), record.run_id)
+        self._add(RUNS, self.contract, [tuple(row[name] for name in self.contract.column_names)], record.run_id)
+
+    def append_audits(self, record: RunRecord, audited: list[Audited], contract: Contract) -> None:
+        """Add a row per expectation that the run held against a table."""
+        rows = [
+            (record.run_id, entry.table, entry.expectation, entry.severity, entry.is_met, entry.observed,
+             record.finished_at)
+            for entry in audited
+        ]  # fmt: skip
+        if rows:
+            self._add(AUDITS, contract, rows, record.run_id)
+
+    def _add(self, table: str, contract: Contract, rows: list[tuple[Any, ...]], run_id: str) -> None:
+        path, made = self.lake.path(table), self.spark.createDataFrame(rows, contract.schema)
+        with waiting_lock(Path(self.lake.root) / "_locks", table):
+            ensure_table(self.spark, path, contract)
+            write_table(made.coalesce(1), path, Write("append", transaction=run_id), (), run_id)
 
 
 # A ledger that has not changed is not asked twice: a chain that finds all done asks it for every job.

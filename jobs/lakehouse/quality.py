@@ -27,11 +27,19 @@ RESULTS = "validations"
 
 
 @dataclass(frozen=True)
-class AuditResult:
-    """What the suite of a table said of its staged rows."""
+class Audited:
+    """One expectation held against a table: what was expected, whether it held, and what was found."""
 
-    failed_critical: tuple[str, ...]
-    failed_warnings: tuple[str, ...]
+    table: str
+    expectation: str
+    severity: str
+    is_met: bool
+    observed: str
+
+    @property
+    def failure(self) -> str:
+        """What to say where it did not hold."""
+        return f"{self.table}: {self.expectation}: observed {self.observed}"
 
 
 def with_reject_reasons(rows: DataFrame, contract: Contract) -> DataFrame:
@@ -73,7 +81,7 @@ def as_rejected_rows(staged: DataFrame, run_id: str) -> DataFrame:
     )
 
 
-def audit(staged_valid: DataFrame, contract: Contract, docs_folder: Path) -> AuditResult:
+def audit(staged_valid: DataFrame, contract: Contract, docs_folder: Path) -> list[Audited]:
     """Run the contract's suite on the rows about to be published, and keep its result for the Data Docs.
 
     Counts only: no value of a row is pulled to the driver or written into the docs.
@@ -82,7 +90,7 @@ def audit(staged_valid: DataFrame, contract: Contract, docs_folder: Path) -> Aud
 
     expectations = list(contract.critical_expectations)
     if not expectations:
-        return AuditResult((), ())
+        return []
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     docs_folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="_writing-", dir=docs_folder) as written:
@@ -100,16 +108,7 @@ def audit(staged_valid: DataFrame, contract: Contract, docs_folder: Path) -> Aud
             result_format={"result_format": "BASIC", "partial_unexpected_count": 0},
         )
         _keep_results(Path(written), docs_folder / RESULTS)
-    failed = [_failure(entry) for entry in result.results if not entry.success]
-    severities = [rule.severity for rule, entry in zip(expectations, result.results, strict=True) if not entry.success]
-    return AuditResult(
-        failed_critical=tuple(
-            text for text, severity in zip(failed, severities, strict=True) if severity == "critical"
-        ),
-        failed_warnings=tuple(
-            text for text, severity in zip(failed, severities, strict=True) if severity != "critical"
-        ),
-    )
+    return [_as_audited(name, rule, entry) for rule, entry in zip(expectations, result.results, strict=True)]
 
 
 def build_data_docs(docs_folder: Path, contracts: Iterable[Contract]) -> Path:
@@ -172,7 +171,8 @@ def _as_gx(gx: Any, rule: Expectation) -> Any:
     return getattr(gx.expectations, name)(**rule.kwargs)
 
 
-def _failure(entry: Any) -> str:
+def _as_audited(table: str, rule: Expectation, entry: Any) -> Audited:
     kwargs = {key: value for key, value in entry.expectation_config.kwargs.items() if key != "batch_id"}
     observed = entry.result.get("observed_value", entry.result.get("unexpected_count"))
-    return f"{entry.expectation_config.type}{kwargs}: observed {observed}"
+    expectation = f"{entry.expectation_config.type}{kwargs}"
+    return Audited(table, expectation, rule.severity, bool(entry.success), str(observed))

@@ -25,6 +25,7 @@ from jobs.lakehouse.quality import (
     DUPLICATE,
     REASONS,
     RECORD,
+    Audited,
     as_rejected_rows,
     audit,
     is_rejected,
@@ -80,6 +81,7 @@ class Run:
     rows_in_inputs: int = 0
     staged: list[Staged] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
+    audits: list[Audited] = field(default_factory=list)
 
     @property
     def rows_read(self) -> int:
@@ -181,15 +183,26 @@ class Run:
                     f"{table}: {rows_in} rows went in, but {valid} valid + {refused} rejected + {repeated} duplicates "
                     f"= {valid + refused + repeated} came out; nothing was published"
                 )
-        result = audit(self._valid_rows(path, contract), contract, self.docs_folder)
-        for warning in result.failed_warnings:
-            log.warning("%s: %s", table, warning)
-        if result.failed_critical:
-            raise QualityGateError(
-                f"{table}: {'; '.join(result.failed_critical)}; the table keeps its old version. "
-                f"The staged rows are at {path}, the Data Docs at {self.docs_folder}"
-            )
+        self.judge(
+            audit(self._valid_rows(path, contract), contract, self.docs_folder),
+            f"the table keeps its old version. The staged rows are at {path}, the Data Docs at {self.docs_folder}",
+        )
         self.staged.append(Staged(contract, write or Write(), path, None, valid, refused, repeated))
+
+    def judge(self, audited: list[Audited], consequence: str) -> None:
+        """Keep what an audit found; say its warnings.
+
+        Raises:
+            QualityGateError: a critical expectation was not met; its message ends with the consequence.
+        """
+        self.audits += audited
+        failed = [entry for entry in audited if not entry.is_met]
+        for entry in failed:
+            if entry.severity != "critical":
+                log.warning(entry.failure)
+        critical = [entry.failure for entry in failed if entry.severity == "critical"]
+        if critical:
+            raise QualityGateError(f"{'; '.join(critical)}; {consequence}")
 
     @property
     def docs_folder(self) -> Path:

@@ -78,6 +78,21 @@ class Lookup(Part):
     where: str = "true"
 
 
+class FeedExpectations(Part):
+    """What a feed's owner promises: how fresh it is, and how much comes in a week.
+
+    Args:
+        fresh_within_days: the newest record arrived at most so many days before the end of the run date.
+        week_to_usual_ratio: bounds of the records that arrived in the last seven days, as a share of the median of the eight
+            weeks before; judged once there are four of them.
+        severity: critical ends the run with exit code 3, warning is said and kept.
+    """
+
+    fresh_within_days: float | None = Field(None, gt=0)
+    week_to_usual_ratio: tuple[float, float] | None = None
+    severity: Literal["critical", "warning"] = "warning"
+
+
 class Source(Part):
     """One feed of a dataset, as conf/datasets/<dataset>/<source>.yaml declares it."""
 
@@ -90,6 +105,7 @@ class Source(Part):
     multi_line: bool = True
     time_zone: str = "UTC"
     arrival: str
+    expect: FeedExpectations = FeedExpectations()
     fields: tuple[SourceField, ...]
     lookups: tuple[Lookup, ...] = ()
     tables: dict[str, tuple[TableMapping, ...]]

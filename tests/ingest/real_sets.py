@@ -74,6 +74,7 @@ def loaded_set(folder: Path, test_data: Path, name: str, jobs: list[str], views:
     ]
     assert main(["run", *jobs, *place]) == 0
     made = RealSet(folder / "lake", data)
+    made.database.execute("SET TimeZone = 'UTC'")
     for view, file in views.items():
         made.database.execute(f"CREATE VIEW {view} AS FROM {_reader(data, file)}")
     for path in sorted((folder / "lake").glob("*/*")):

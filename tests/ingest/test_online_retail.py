@@ -28,14 +28,14 @@ class Loaded:
 
 
 @pytest.fixture(scope="module")
-def loaded(spark: SparkSession, test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+def loaded(compiling_spark: SparkSession, test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
     data = test_data / "online-retail"
     if not data.is_dir():
         pytest.skip(f"no real data set at {data}; name the folder above it by LAKEHOUSE_TEST_DATA")
     folder = tmp_path_factory.mktemp("online-retail")
     settings = settings_in(folder, "online-retail", overrides={"paths.data": str(data)})
-    run_job(spark, settings, "ingest.load_files")
-    result = run_job(spark, settings, "ingest.clean_order_lines")
+    run_job(compiling_spark, settings, "ingest.load_files")
+    result = run_job(compiling_spark, settings, "ingest.clean_order_lines")
     assert result.record is not None
     return Loaded(folder / "lake", data / "online_retail.csv.gz", result.record)
 

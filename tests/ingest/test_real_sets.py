@@ -84,8 +84,9 @@ def test_olist_has_every_geolocation_where_it_is_taken_whole(olist: RealSet) -> 
 
 
 def test_olist_money_adds_up_to_the_centavo(olist: RealSet) -> None:
-    sold = "sum(line_amount) FILTER (line_kind = {})"
-    price, freight = olist.one(f"SELECT {sold.format("'product'")}, {sold.format("'service'")} FROM silver_order_lines")
+    price, freight = olist.one("""
+        SELECT sum(line_amount) FILTER (WHERE line_kind = 'product'), sum(line_amount) FILTER (WHERE line_kind = 'service')
+        FROM silver_order_lines""")
     amount = "sum(CAST(record ->> '$.{}' AS DECIMAL(18, 4)))"
     refused = olist.one(
         f"SELECT {amount.format('price')}, {amount.format('freight_value')} FROM silver_order_lines_rejected"
@@ -95,23 +96,26 @@ def test_olist_money_adds_up_to_the_centavo(olist: RealSet) -> None:
 
 
 def test_olist_reviews_keep_their_line_breaks(olist: RealSet) -> None:
-    """Each text is the raw file's to the letter, and thousands of them have several lines."""
+    """Each text is the raw file's to the letter, and 3,852 of them have several lines."""
     joined = "FROM silver_reviews s JOIN reviews r ON s.review_id = 'reviews:' || r.review_id || ':' || r.order_id"
     different = "s.review_text IS DISTINCT FROM r.review_comment_message OR s.review_title IS DISTINCT FROM r.review_comment_title"
     rows, wrong, with_breaks = olist.one(
         f"SELECT count(*), count_if({different}), count_if(contains(s.review_text, chr(10))) {joined}"
     )
     assert (rows, wrong) == (99_224 - 17, 0)
-    assert with_breaks > 3_000
+    assert with_breaks == 3_852
 
 
 def test_olist_lines_know_the_person_and_the_time_of_their_order(olist: RealSet) -> None:
-    wrong = olist.one("""
+    """Two hours are left out: when summer time ended, they struck twice, and the engines choose differently."""
+    twice = "'2017-02-18 23', '2018-02-17 23'"
+    wrong = olist.one(f"""
         SELECT count_if(s.account_id <> 'customers:' || c.customer_unique_id
-            OR s.ordered_at <> timezone('UTC', timezone('America/Sao_Paulo', CAST(o.order_purchase_timestamp AS TIMESTAMP)))
+            OR s.ordered_at <> timezone('America/Sao_Paulo', CAST(o.order_purchase_timestamp AS TIMESTAMP))
             OR s.arrived_at <> s.ordered_at)
         FROM silver_order_lines s
-        JOIN orders o ON s.order_id = 'olist:' || o.order_id JOIN customers c USING (customer_id)""")
+        JOIN orders o ON s.order_id = 'olist:' || o.order_id JOIN customers c USING (customer_id)
+        WHERE left(o.order_purchase_timestamp, 13) NOT IN ({twice})""")
     assert wrong == 0
     assert olist.one("SELECT count(DISTINCT account_id) FROM silver_accounts") == 96_096
 
@@ -167,8 +171,8 @@ def test_a_shop_that_has_clicks_only_runs_all_jobs(yoochoose: RealSet) -> None:
     )
     assert told == expected
     assert {path.name for path in (yoochoose.lake / "silver").iterdir()} == {"events"}
-    first = "SELECT min(event_at) FROM silver_events WHERE device_id = 'session:1'"
-    assert yoochoose.one(first).isoformat(timespec="seconds").startswith("2014-04-07T10:51:09")
+    first = "SELECT CAST(min(event_at) AS VARCHAR) FROM silver_events WHERE device_id = 'session:1'"
+    assert yoochoose.one(first).startswith("2014-04-07 10:51:09")
 
 
 JOURNEY = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from jobs.lakehouse.errors import ConfigurationError
-from jobs.lakehouse.graph import Declared, mermaid, run_order, upstream
+from jobs.lakehouse.graph import Declared, idle_jobs, mermaid, run_order, upstream
 
 
 @dataclass(frozen=True)
@@ -55,3 +55,22 @@ def test_the_picture_has_a_box_per_job_and_an_arrow_per_joint() -> None:
     assert "  ingest_load --> ingest_clean" in picture
     assert "  ingest_clean --> insight_count" in picture
     assert sum("[" in line for line in picture) == 3
+
+
+def test_jobs_that_no_feed_can_ever_serve_are_idle_and_say_what_they_lack() -> None:
+    orders = Step("ingest.clean_orders", ("bronze.*",), ("silver.orders",))
+    prices = Step("ingest.clean_prices", ("bronze.*",), ("silver.prices", "silver.stock"))
+    compare = Step("insight.compare", ("silver.prices", "gold.counts"), ("gold.compared",))
+    warn = Step("decide.warn", ("silver.stock",), ("gold.warnings",))
+    jobs: list[Declared] = [LOAD, orders, prices, COUNT, compare, warn]
+    assert idle_jobs(jobs, {"silver.orders", "silver.prices", "silver.stock"}) == {}
+    assert idle_jobs(jobs, {"silver.orders", "silver.prices"}) == {"decide.warn": "silver.stock"}
+    assert idle_jobs(jobs, {"silver.stock"}) == {
+        "ingest.clean_orders": "silver.orders",
+        "insight.count": "silver.orders",
+        "insight.compare": "silver.prices",
+    }
+
+
+def test_a_job_alone_is_not_idle_for_tables_that_others_fill() -> None:
+    assert idle_jobs([COUNT], set()) == {}

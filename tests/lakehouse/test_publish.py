@@ -1,6 +1,7 @@
 """Write, audit, publish: good rows get in, bad ones are kept with their reasons, and a bad table changes nothing."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,10 @@ def test_a_failed_gate_leaves_the_table_as_it_was(
     assert (last["outcome"], last["exit_code"], last["outputs"]) == ("failed", 3, [])
     assert last["message"].startswith("QualityGateError: gold.things: ")
     assert ledger_of(spark, shop.settings).good_versions() == {"gold.things": 1}
+    audits = table(spark, shop.settings, "ops.audits").where(F.col("run_id") == last["run_id"]).collect()
+    held = {row["expectation"].split("{")[0]: row["is_met"] for row in audits}
+    broken = re.search(r"expect_\w+", told)
+    assert [name for name, is_met in held.items() if not is_met] == ([broken[0]] if broken else [])
 
 
 def test_a_clean_replacement_empties_the_rejected_table(spark: SparkSession, shop: Shop) -> None:

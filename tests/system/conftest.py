@@ -1,94 +1,10 @@
-"""A corner shop whose whole chain runs once, on a standalone cluster, for all tests of the system."""
+"""The lake of the chain that was submitted to a cluster, for all tests of the system."""
 
-import shutil
-import subprocess
-import sys
-import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from pyspark.sql import SparkSession
 
-from tests.system.corner_shop import CHECKOUT, DATASET, LAST_DATE, CornerShop, shop_in, undisturbed_lake
-from tests.system.processes import LIGHT_JVM, cluster, submit
-
-SMALL = {
-    "spark.executor.memory": "768m",
-    "spark.executor.cores": "1",
-    "spark.driver.memory": "1g",
-    "spark.driver.host": "127.0.0.1",
-    "spark.driver.bindAddress": "127.0.0.1",
-    "spark.ui.enabled": "false",
-    "spark.sql.shuffle.partitions": "2",
-    "spark.sql.adaptive.coalescePartitions.initialPartitionNum": "2",
-    "spark.databricks.delta.snapshotPartitions": "2",
-    "spark.driver.extraJavaOptions": LIGHT_JVM,
-    "spark.executor.extraJavaOptions": LIGHT_JVM,
-}
-
-
-@dataclass(frozen=True)
-class Submitted:
-    """A chain that was submitted to a cluster: its lake, exit code and log, and how many executors worked at it."""
-
-    lake: Path
-    exit_code: int
-    log: str
-    executors: int
-
-
-@pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> CornerShop:
-    """The shop and its raw files."""
-    return shop_in(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture(scope="session")
-def undisturbed(spark: SparkSession, shop: CornerShop) -> Path:
-    """The lake of the data jobs, run in this session."""
-    return undisturbed_lake(shop)
-
-
-@pytest.fixture(scope="session")
-def wheel(shop: CornerShop) -> Path:
-    """The wheel as `make wheel` builds it, with the shop's dataset beside those that ship."""
-    folder = shop.folder / "dist"
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), "."]
-    copy = shop.folder / "source"
-    kept = shutil.ignore_patterns("__pycache__")
-    for name in ("jobs", "conf"):
-        shutil.copytree(CHECKOUT / name, copy / name, ignore=kept)
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        if (CHECKOUT / name).exists():
-            shutil.copy(CHECKOUT / name, copy)
-    subprocess.run(build, cwd=copy, check=True, capture_output=True)
-    (built,) = folder.glob("*.whl")
-    with zipfile.ZipFile(built, "a") as archive:
-        for file in (shop.conf_dir / "datasets" / DATASET).iterdir():
-            archive.write(file, f"jobs/conf/datasets/{DATASET}/{file.name}")
-    return built
-
-
-@pytest.fixture(scope="session")
-def submitted(shop: CornerShop, wheel: Path) -> Submitted:
-    """The whole chain, submitted once to a cluster of two workers."""
-    lake, folder = shop.folder / "submitted", shop.folder / "cluster"
-    variables = {name: value for name, value in shop.variables(lake).items() if "SPARK" not in name}
-    environment = {
-        **{name: value for name, value in shop.environment(lake).items() if not name.startswith("LAKEHOUSE_")},
-        **variables,
-        "PYSPARK_PYTHON": sys.executable,
-    }
-    with cluster(folder, environment) as address:
-        options = ["--properties-file", "conf/spark-defaults.conf", "--master", address, "--py-files", str(wheel)]
-        for key, value in {**SMALL, "spark.sql.warehouse.dir": str(shop.folder / "warehouse")}.items():
-            options += ["--conf", f"{key}={value}"]
-        chain = ["run", "--all", "--env", "cluster", "--dataset", DATASET, "--run-date", str(LAST_DATE)]
-        log = folder / "driver.log"
-        exit_code = submit([*options, "jobs/__main__.py", *chain], log, environment)
-        executors = len(list(folder.glob("worker-*/app-*/*")))
-    return Submitted(lake, exit_code, log.read_text("utf-8"), executors)
+from tests.system.submitted_chain import Submitted
 
 
 @pytest.fixture(scope="session")

@@ -200,6 +200,11 @@ def undisturbed_lake(shop: CornerShop) -> Path:
 
 
 def tables_of(lake: Path) -> list[str]:
+    """Every table of a lake but those that tell of its runs, which differ from run to run."""
+    return sorted({*all_tables_of(lake)} - {"ops.runs", "ops.audits"})
+
+
+def all_tables_of(lake: Path) -> list[str]:
     """Every table of a lake."""
     return sorted(f"{log.parents[1].name}.{log.parent.name}" for log in lake.glob("*/*/_delta_log"))
 
@@ -217,12 +222,9 @@ def rows_of(lake: Path, table: str) -> list[str]:
 
 
 def differences(lake: Path, reference: Path, tables: Iterable[str] | None = None) -> dict[str, str]:
-    """The tables that are not equal row for row in two lakes, by name, with what differs.
-
-    The ledger is left out unless asked for: it tells of runs, which differ.
-    """
+    """The tables that are not equal row for row in two lakes, by name, with what differs."""
     told = {}
-    for table in tables or sorted({*tables_of(lake), *tables_of(reference)} - {"ops.runs"}):
+    for table in tables or sorted({*tables_of(lake), *tables_of(reference)}):
         if not all((root / table.replace(".", "/")).exists() for root in (lake, reference)):
             told[table] = "is in one lake only"
             continue
@@ -237,7 +239,7 @@ def transactions_committed_twice(lake: Path) -> list[str]:
     """The transactions (table, txnAppId, txnVersion) that a Delta log holds more than once."""
     held = Counter(
         f"{table} {action['txn']['appId']} {action['txn']['version']}"
-        for table in tables_of(lake)
+        for table in all_tables_of(lake)
         for commit in lake.joinpath(*table.split("."), "_delta_log").glob("*.json")
         for action in map(json.loads, commit.read_text("utf-8").splitlines())
         if "txn" in action
@@ -254,5 +256,5 @@ def unaccounted_versions(lake: Path) -> list[str]:
         if run["outcome"] == "succeeded"
         for output in run["outputs"]
     }
-    told = [table for table in tables_of(lake) if table != "ops.runs" and not table.endswith("_rejected")]
+    told = [table for table in tables_of(lake) if not table.endswith("_rejected")]
     return [table for table in told if (table, opened(lake, table).version()) not in good]

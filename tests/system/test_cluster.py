@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.conftest import Submitted
 from tests.system.corner_shop import differences, opened, tables_of
+from tests.system.submitted_chain import Submitted
 
 
 @pytest.mark.slow
@@ -19,4 +19,4 @@ def test_the_whole_chain_runs_on_two_workers(submitted: Submitted) -> None:
 
 @pytest.mark.slow
 def test_the_cluster_leaves_the_tables_of_one_machine(lake: Path, undisturbed: Path) -> None:
-    assert differences(lake, undisturbed, [table for table in tables_of(undisturbed) if table != "ops.runs"]) == {}
+    assert differences(lake, undisturbed, tables_of(undisturbed)) == {}
