@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from graphlib import CycleError, TopologicalSorter
 from typing import Protocol
@@ -24,14 +24,6 @@ class Declared(Protocol):
     @property
     def writes(self) -> tuple[str, ...]:
         """What it writes."""
-
-
-class DeclaredInFull(Declared, Protocol):
-    """A job of which it matters, too, what it can do without."""
-
-    @property
-    def can_lack(self) -> tuple[str, ...]:
-        """Of what it reads, what it can do without."""
 
 
 def upstream(jobs: Sequence[Declared]) -> dict[str, set[str]]:
@@ -63,7 +55,9 @@ def run_order(jobs: Sequence[Declared]) -> list[str]:
     return order
 
 
-def idle_jobs(jobs: Sequence[DeclaredInFull], filled: set[str]) -> dict[str, str]:
+def idle_jobs(
+    jobs: Sequence[Declared], filled: set[str], can_lack: Mapping[str, tuple[str, ...]] | None = None
+) -> dict[str, str]:
     """The jobs that have nothing to do on a dataset, each with a table that none of the dataset's feeds can ever fill.
 
     A cleaning job is idle where none of its tables is filled, every other job where a table that it reads stays out.
@@ -72,6 +66,7 @@ def idle_jobs(jobs: Sequence[DeclaredInFull], filled: set[str]) -> dict[str, str
     Args:
         jobs: the jobs to be run.
         filled: the silver tables that the dataset's feeds fill, and those that are there, empty, without a feed.
+        can_lack: by job, what it reads and can do without.
     """
     by_name = {job.name: job for job in jobs}
     never_filled: set[str] = set()
@@ -83,7 +78,11 @@ def idle_jobs(jobs: Sequence[DeclaredInFull], filled: set[str]) -> dict[str, str
             lacking = [table for table in silver if table not in filled]
             is_idle = bool(silver) and lacking == silver
         else:
-            lacking = [table for table in job.reads if table in never_filled and table not in job.can_lack]
+            lacking = [
+                table
+                for table in job.reads
+                if table in never_filled and table not in (can_lack or {}).get(job.name, ())
+            ]
             is_idle = bool(lacking)
         if is_idle:
             idle[job.name] = lacking[0]

@@ -82,11 +82,6 @@ class NamedJob:
         return self.job.writes
 
     @property
-    def can_lack(self) -> tuple[str, ...]:
-        """Of what it reads, what it can do without."""
-        return self.job.can_lack
-
-    @property
     def sentence(self) -> str:
         """The first sentence of its docstring."""
         return " ".join(self.doc.strip().split("\n\n")[0].split())
