@@ -8,14 +8,22 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.ingest.deliveries import Delivery, KnownDelivery, new_deliveries
-from jobs.ingest.records import payloads, personal_values, read_records, with_arrival, with_record_id, with_tokens
+from jobs.ingest.records import (
+    as_bronze,
+    payloads,
+    personal_values,
+    read_records,
+    with_arrival,
+    with_record_id,
+    with_tokens,
+)
 from jobs.lakehouse.errors import DataError, QualityGateError
 from jobs.lakehouse.files import list_files
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.personal import sealed
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import IngestSettings, PrivacySettings
-from jobs.lakehouse.sources import Source
+from jobs.lakehouse.sources import Source, fed_by
 from jobs.lakehouse.tables import Write, read_table, table_version
 
 JOB = Job(
@@ -26,18 +34,9 @@ JOB = Job(
 DELIVERIES = "ops.deliveries"
 
 
-def as_bronze(records: DataFrame, source: Source) -> DataFrame:
-    """The records as bronze keeps them; what did not parse has no fields, its line lies in the vault."""
-    is_unparseable = F.col("_raw_line").isNotNull()
-    technical = ["_record_id", "_arrived_at", "_delivery_id"]
-    fields = [name for name in source.bronze_contract.column_names if name not in (*technical, "_is_unparseable")]
-    kept = [F.when(~is_unparseable, F.col(name)).alias(name) for name in fields]
-    return records.select(*kept, *technical, is_unparseable.alias("_is_unparseable"))
-
-
 def build(run: Run) -> None:
     now = dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
-    found = {name: _new_deliveries(run, source) for name, source in run.sources.items()}
+    found = {name: _new_deliveries(run, source) for name, source in fed_by(run.sources, "files").items()}
     taken = [delivery for deliveries in found.values() for delivery in deliveries]
     _refuse_if_too_many_are_bad(taken, run.part(IngestSettings))
     sealed_values, sealed_lines = [], []
@@ -124,7 +123,7 @@ def _tell(run: Run, taken: list[Delivery]) -> None:
     run.facts["files"] = f"{len(taken) - len(bad)} loaded, {len(bad)} quarantined"
     for delivery in bad[:5]:
         run.facts[delivery.entry.name] = delivery.reason or ""
-    for source in run.sources.values():
+    for source in fed_by(run.sources, "files").values():
         declared = {field.name for field in source.fields}
         undeclared = {name for entry in taken if entry.source == source.source for name in entry.header} - declared
         if undeclared:

@@ -13,7 +13,7 @@ from jobs.lakehouse.contracts import Contract
 from jobs.lakehouse.errors import ConfigurationError, DataError
 from jobs.lakehouse.quality import REASONS, RECORD, UNPARSEABLE
 from jobs.lakehouse.run import Run
-from jobs.lakehouse.sources import LocalTime, Source, TableMapping, sources_of
+from jobs.lakehouse.sources import DELETED, LocalTime, Source, TableMapping, sources_of
 
 # What the frame of a silver table fills in itself.
 GIVEN = ("source", "arrived_at", "superseded_at", "revision", "_record_id")
@@ -92,6 +92,7 @@ def as_mapped(bronze: DataFrame, source: Source, mapping: TableMapping, contract
         F.col("_record_id"),
         F.when(F.col("_is_unparseable"), F.array(F.lit(UNPARSEABLE))).otherwise(found).alias(REASONS),
         F.struct(*fields).alias(RECORD),
+        *[F.coalesce(name, F.lit(False)).alias(name) for name in (DELETED.name,) if name in bronze.columns],
     )
 
 

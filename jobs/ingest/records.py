@@ -1,4 +1,4 @@
-"""Records: the rows of delivered files as text, each with an id and the time at which it arrived."""
+"""Records: what the feeds deliver, each field as text, with an id and the time at which it arrived."""
 
 from __future__ import annotations
 
@@ -33,12 +33,16 @@ def read_records(spark: SparkSession, source: Source, deliveries: list[Delivery]
 
 def _read_files(spark: SparkSession, source: Source, header: tuple[str, ...], deliveries: list[Delivery]) -> DataFrame:
     paths = [as_one_path(delivery.entry.path) for delivery in deliveries]
+    ids = F.create_map(*[F.lit(text) for entry in deliveries for text in (entry.entry.uri, entry.delivery_id)])
+    # Spark writes file:/// where Hadoop writes file:/.
+    delivery_id = F.try_element_at(ids, F.regexp_replace(F.col("_metadata.file_path"), "^file:/+", "file:/"))
+    if source.format == "json":
+        lines = spark.read.text(paths).select(
+            F.regexp_replace("value", "^\ufeff", "").alias("value"), delivery_id.alias("_delivery_id")
+        )
+        return parted(lines.where(F.trim("value") != ""), source)
     if source.format == "parquet":
         parsed = spark.read.parquet(*paths)
-    elif source.format == "json":
-        parsed = spark.read.schema(_json_schema(source)).json(
-            paths, columnNameOfCorruptRecord=CORRUPT, mode="PERMISSIVE"
-        )
     else:
         columns = [StructField(name, StringType()) for name in header or [field.name for field in source.fields]]
         parsed = spark.read.schema(StructType([*columns, StructField(CORRUPT, StringType())])).csv(
@@ -52,15 +56,36 @@ def _read_files(spark: SparkSession, source: Source, header: tuple[str, ...], de
             columnNameOfCorruptRecord=CORRUPT,
             maxCharsPerColumn=-1,
         )
-    ids = F.create_map(*[F.lit(text) for entry in deliveries for text in (entry.entry.uri, entry.delivery_id)])
     fields = [_field(parsed, field.name).alias(field.column) for field in source.fields]
     return parsed.select(
         *fields,
         _field(parsed, CORRUPT).alias("_raw_line"),
-        # Spark writes file:/// where Hadoop writes file:/.
-        F.try_element_at(ids, F.regexp_replace(F.col("_metadata.file_path"), "^file:/+", "file:/")).alias(
-            "_delivery_id"
-        ),
+        delivery_id.alias("_delivery_id"),
+    )
+
+
+def parted(lines: DataFrame, source: Source, max_bytes: int | None = None) -> DataFrame:
+    """The lines of JSON parted into the feed's fields, each as text; `_raw_line` holds those that can't be.
+
+    A line is taken if it is UTF-8, not longer than `max_bytes`, and one object in which the fields lie where they should.
+
+    Args:
+        lines: one row per line, in the column `value`; other columns stay as they are.
+        source: the feed.
+        max_bytes: the length from which a line is not even looked at.
+    """
+    is_readable = F.is_valid_utf8("value")
+    if max_bytes is not None:
+        is_readable = is_readable & (F.octet_length("value") <= max_bytes)
+    options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
+    parsed = lines.withColumn(
+        "_parsed", F.from_json(F.when(is_readable, F.col("value")), _json_schema(source), options)
+    )
+    is_parted = F.col("_parsed").isNotNull() & F.col(f"_parsed.{CORRUPT}").isNull()
+    return parsed.select(
+        *[F.col(f"_parsed.{field.name}").alias(field.column) for field in source.fields],
+        F.when(~is_parted, F.coalesce(F.make_valid_utf8("value"), F.lit(""))).alias("_raw_line"),
+        *[name for name in lines.columns if name != "value"],
     )
 
 
@@ -92,6 +117,17 @@ def with_record_id(records: DataFrame, source: Source) -> DataFrame:
     content = [F.coalesce(F.col(field.column), F.lit("\x00")) for field in source.fields]
     told = F.concat_ws("\x1f", F.col("_delivery_id"), *content, F.coalesce(F.col("_raw_line"), F.lit("")))
     return records.withColumn("_record_id", F.md5(told.cast("binary")))
+
+
+def as_bronze(records: DataFrame, source: Source) -> DataFrame:
+    """The records as bronze keeps them; what did not parse has no fields, its line lies in the vault."""
+    is_unparseable = F.col("_raw_line").isNotNull()
+    technical = ["_record_id", "_arrived_at", "_delivery_id"]
+    given = (*technical, "_is_unparseable", "_is_deleted")
+    fields = [name for name in source.bronze_contract.column_names if name not in given]
+    kept = [F.when(~is_unparseable, F.col(name)).alias(name) for name in fields]
+    deleted = [F.col("_is_deleted")] if source.table else []
+    return records.select(*kept, *technical, is_unparseable.alias("_is_unparseable"), *deleted)
 
 
 def with_arrival(records: DataFrame, source: Source, now: dt.datetime) -> DataFrame:

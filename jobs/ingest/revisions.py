@@ -6,9 +6,10 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.quality import DUPLICATE, is_rejected
+from jobs.lakehouse.sources import DELETED
 
 # What may differ between two deliveries of the same content; two feeds that say the same of a thing say it once.
-NOT_CONTENT = ("source", "arrived_at", "_record_id", "_reject_reasons", "_record")
+NOT_CONTENT = ("source", "arrived_at", "_record_id", "_reject_reasons", "_record", DELETED.name)
 
 
 def as_revisions(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
@@ -18,8 +19,10 @@ def as_revisions(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
     something else is the next revision. So silver can be read as of any time: a revision holds from its `arrived_at`
     until its `superseded_at`. Rejected rows don't supersede; those alike to the letter are duplicates of each other.
     What arrived at the same time is ordered by what it says, so that the way it was split into files changes nothing.
+    A deletion is a last revision that ends when it begins, so that none holds after it.
     """
-    content = F.xxhash64(*[F.col(name) for name in rows.columns if name not in NOT_CONTENT])
+    is_deleted = F.coalesce(DELETED.name, F.lit(False)) if DELETED.name in rows.columns else F.lit(False)
+    content = F.xxhash64(*[F.col(name) for name in rows.columns if name not in NOT_CONTENT], is_deleted)
     raw = F.xxhash64("_record")
     told = rows.withColumn("_content", F.when(is_rejected(), raw).otherwise(content))
     identity = F.when(is_rejected(), F.concat_ws(" ", F.lit("rejected"), raw)).otherwise(_joined(key))
@@ -32,16 +35,20 @@ def as_revisions(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
     return (
         marked.withColumn("revision", F.row_number().over(kept_first))
         .withColumn("superseded_at", F.when(is_next_kept, F.lead("arrived_at").over(kept_first)))
-        .drop("_identity", "_content")
+        .withColumn("superseded_at", F.when(is_deleted, F.col("arrived_at")).otherwise(F.col("superseded_at")))
+        .drop("_identity", "_content", DELETED.name)
     )
 
 
 def as_first_arrivals(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
-    """One row per delivery of things that never change, such as events: all but the first arrival are duplicates."""
+    """One row per delivery of things that never change, such as events: all but the first arrival are duplicates.
+
+    That they were deleted somewhere doesn't undo that they happened: a deletion is a duplicate as well.
+    """
     identity = F.when(is_rejected(), F.xxhash64("_record").cast("string")).otherwise(_joined(key))
     arrivals = Window.partitionBy("_identity").orderBy("arrived_at", F.xxhash64("_record"), "_record_id")
     marked = rows.withColumn("_identity", identity).withColumn(DUPLICATE, F.row_number().over(arrivals) > 1)
-    return marked.drop("_identity")
+    return marked.drop("_identity", DELETED.name)
 
 
 def current(revisions: DataFrame) -> DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from jobs.lakehouse.parts import Part
+from jobs.lakehouse.part import Part
 
 # How much each sign says for itself; see jobs/ingest/bots.py.
 BOT_WEIGHTS = {
@@ -34,7 +34,7 @@ class CleaningSettings(Part):
     robust_z: float = Field(7.0, gt=0, description="robust spreads above the median, on the scale of logarithms")
     least_log_spread: float = Field(0.3, gt=0, description="what the spread is taken for where all values are alike")
     least_sample: int = Field(20, ge=2, description="rows below which nothing is called unusual")
-    bot_weights: dict[str, float] = Field(default_factory=lambda: dict(BOT_WEIGHTS))
+    bot_weights: dict[str, float] = Field(BOT_WEIGHTS)
     bot_confidence: float = Field(0.9, gt=0, le=1)
     browse_hours: int = Field(24, ge=1, description="how long before a purchase a view still counts as looking first")
     ring_days: int = Field(30, ge=1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -19,20 +20,18 @@ from jobs.lakehouse.errors import ConfigurationError, ContractError, DataError, 
 from jobs.lakehouse.files import delete_folder
 from jobs.lakehouse.keys import Keys, load_keys
 from jobs.lakehouse.ledger import Output
-from jobs.lakehouse.parts import Part
+from jobs.lakehouse.locks import waiting_lock
+from jobs.lakehouse.part import Part
 from jobs.lakehouse.quality import (
     DOCS_FOLDER,
     DUPLICATE,
-    REASONS,
-    RECORD,
     Audited,
     as_rejected_rows,
     audit,
-    is_rejected,
-    with_reject_reasons,
 )
 from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.sources import Source, read_sources
+from jobs.lakehouse.staging import Staged, count_staged, stage, valid_rows
 from jobs.lakehouse.tables import (
     Lake,
     Write,
@@ -46,20 +45,10 @@ from jobs.lakehouse.tables import (
 from jobs.lakehouse.tracking import Tracking
 
 P = TypeVar("P", bound=Part)
+R = TypeVar("R")
+# What every job that takes records in adds to, by key: locked for the moment of the write, not for the whole run.
+ADDED_TO = ("vault.personal_values", "vault.payloads")
 log = logging.getLogger("jobs")
-
-
-@dataclass(frozen=True)
-class Staged:
-    """Rows of one table that passed the audit and wait for their commit, at a path or, where nothing is to be judged, as a plan."""
-
-    contract: Contract
-    write: Write
-    path: str = ""
-    unjudged: DataFrame | None = None
-    rows_valid: int = 0
-    rows_rejected: int = 0
-    rows_deduplicated: int = 0
 
 
 @dataclass
@@ -82,6 +71,9 @@ class Run:
     staged: list[Staged] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
     audits: list[Audited] = field(default_factory=list)
+    added: dict[str, int] = field(default_factory=dict)
+    resources: ExitStack = field(default_factory=ExitStack)
+    account: Callable[[], None] = lambda: None
 
     @property
     def rows_read(self) -> int:
@@ -150,6 +142,46 @@ class Run:
         """Whether a declared table was ever published."""
         return table in self.inputs
 
+    def keep(self, resource: AbstractContextManager[R]) -> R:
+        """Open what the run's frames read from; it is closed when all is committed, or when the run has failed."""
+        return self.resources.enter_context(resource)
+
+    def add(self, table: str, rows: DataFrame, write: Write) -> None:
+        """Commit rows at once, as the batches of a stream need it, to a table that has nothing to judge in rows that came as they are.
+
+        Args:
+            table: a declared table of bronze, or one of the vault.
+            rows: the rows, with the contract's columns and no key twice.
+            write: how they enter the table.
+        """
+        contract, path = self._writable(table), self.lake.path(table)
+        with self._turn(table):
+            ensure_table(self.spark, path, contract)
+            before = table_version(self.spark, path)
+            write_table(conform(rows, contract), path, write, contract.key, self.run_id)
+            is_new = table_version(self.spark, path) != before
+            count = rows_in_last_commit(self.spark, path) if is_new else 0
+        self.added[table] = self.added.get(table, 0) + count
+        self.rows_accounted += 0 if contract.has_rules else count
+
+    def take_added(self) -> list[Output]:
+        """What was added since this was last asked."""
+        versions = {table: table_version(self.spark, self.lake.path(table)) for table in self.added}
+        outputs = [
+            Output(table, version, self.added[table]) for table, version in versions.items() if version is not None
+        ]
+        self.added.clear()
+        return outputs
+
+    def _writable(self, table: str) -> Contract:
+        if not any(fnmatchcase(table, pattern) for pattern in self.writes):
+            raise ContractError(f"{self.job} writes {table} but does not declare it")
+        return self.contract(table)
+
+    def _turn(self, table: str) -> AbstractContextManager[None]:
+        """The right to write a table that other jobs add to as well; the run's own tables are locked all the while."""
+        return waiting_lock(Path(self.lake.root) / "_locks", table) if table in ADDED_TO else nullcontext()
+
     def publish(self, table: str, rows: DataFrame, write: Write | None = None, rows_in: int | None = None) -> None:
         """Stage rows for a table, part valid from rejected, and audit the valid ones; the commit comes when the job ends.
 
@@ -163,19 +195,13 @@ class Run:
             ContractError: the rows don't have the contract's columns.
             QualityGateError: a critical rule failed, or rows were lost; the table keeps its old version.
         """
-        if not any(fnmatchcase(table, pattern) for pattern in self.writes):
-            raise ContractError(f"{self.job} writes {table} but does not declare it")
-        contract = self.contract(table)
+        contract = self._writable(table)
         if not contract.has_rules:
             self.staged.append(Staged(contract, write or Write(), unjudged=conform(rows, contract)))
             return
         path = self.lake.staging_path(self.job, table)
         self._stage(rows, contract, path)
-        duplicate, rejected = F.col(DUPLICATE), ~F.col(DUPLICATE) & is_rejected()
-        counts = self.spark.read.parquet(path).agg(
-            F.count_if(~duplicate & ~is_rejected()), F.count_if(rejected), F.count_if(duplicate)
-        )
-        valid, refused, repeated = counts.first() or (0, 0, 0)
+        valid, refused, repeated = count_staged(self.spark, path)
         if rows_in is not None:
             self.rows_accounted += rows_in
             if rows_in != valid + refused + repeated:
@@ -184,7 +210,7 @@ class Run:
                     f"= {valid + refused + repeated} came out; nothing was published"
                 )
         self.judge(
-            audit(self._valid_rows(path, contract), contract, self.docs_folder),
+            audit(valid_rows(self.spark, path, contract), contract, self.docs_folder),
             f"the table keeps its old version. The staged rows are at {path}, the Data Docs at {self.docs_folder}",
         )
         self.staged.append(Staged(contract, write or Write(), path, None, valid, refused, repeated))
@@ -211,19 +237,7 @@ class Run:
 
     def _stage(self, rows: DataFrame, contract: Contract, path: str) -> None:
         """Write the rows once, each with the reasons against it, and its JSON where there is one."""
-        judged = rows if REASONS in rows.columns else with_reject_reasons(rows, contract)
-        if DUPLICATE not in judged.columns:
-            judged = judged.withColumn(DUPLICATE, F.lit(False))
-        content = F.col(RECORD) if RECORD in rows.columns else F.struct(*contract.column_names)
-        record = F.when(is_rejected(), F.to_json(content))
-        working: tuple[str, ...] = (REASONS, DUPLICATE, RECORD)
-        if "_record_id" not in contract.column_names:
-            working = (*working, "_record_id")
-        conform(judged.withColumn(RECORD, record), contract, working).write.mode("overwrite").parquet(path)
-
-    def _valid_rows(self, path: str, contract: Contract) -> DataFrame:
-        staged = self.spark.read.parquet(path)
-        return staged.where(~F.col(DUPLICATE) & ~is_rejected()).select(*contract.column_names)
+        stage(rows, contract, path)
 
     def clean_up(self, folder: str) -> None:
         """Remove a working folder of the run."""
@@ -234,14 +248,15 @@ class Run:
         for staged in self.staged:
             if staged.unjudged is None and (staged.rows_rejected or staged.write.mode == "replace"):
                 self._commit_rejected(staged)
-        return [*[self._commit_valid(staged) for staged in self.staged], *self._left_as_they_are()]
+        added = self.take_added()
+        written = [self._commit_valid(staged) for staged in self.staged]
+        return [*written, *added, *self._left_as_they_are({output.table for output in (*written, *added)})]
 
-    def _left_as_they_are(self) -> list[Output]:
+    def _left_as_they_are(self, written: set[str]) -> list[Output]:
         """The declared tables that this run found nothing to add to: their newest version is good.
 
         A run that was killed before its ledger row may have left it there; only audited rows are ever committed.
         """
-        written = {staged.contract.table for staged in self.staged}
         declared = [table for table in self.contracts if any(fnmatchcase(table, pattern) for pattern in self.writes)]
         held = {table: table_version(self.spark, self.lake.path(table)) for table in declared if table not in written}
         return [Output(table, version, 0) for table, version in held.items() if version is not None]
@@ -263,11 +278,12 @@ class Run:
 
     def _commit_valid(self, staged: Staged) -> Output:
         path, contract = self.lake.path(staged.contract.table), staged.contract
-        ensure_table(self.spark, path, contract)
-        before = table_version(self.spark, path)
-        rows = self._valid_rows(staged.path, contract) if staged.unjudged is None else staged.unjudged
-        write_table(rows, path, staged.write, contract.key, self.run_id)
-        version = table_version(self.spark, path)
+        with self._turn(contract.table):
+            ensure_table(self.spark, path, contract)
+            before = table_version(self.spark, path)
+            rows = valid_rows(self.spark, staged.path, contract) if staged.unjudged is None else staged.unjudged
+            write_table(rows, path, staged.write, contract.key, self.run_id)
+            version = table_version(self.spark, path)
         assert version is not None
         rows_valid = staged.rows_valid
         if staged.unjudged is not None and version != before:

@@ -21,7 +21,8 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from jobs.lakehouse.cleaning_settings import CleaningSettings
 from jobs.lakehouse.errors import ConfigurationError
-from jobs.lakehouse.parts import Part
+from jobs.lakehouse.part import Part
+from jobs.lakehouse.wire_settings import DatabaseSettings, KafkaSettings
 
 Layers = dict[str, Any]
 
@@ -72,7 +73,7 @@ class IngestSettings(Part):
 class IdentitySettings(Part):
     """How identifiers join accounts: per kind, the most accounts that one value may join; 1 never joins."""
 
-    max_accounts_per_identifier: dict[str, int] = Field(default_factory=lambda: {"phone": 3, "email": 3, "device": 1})
+    max_accounts_per_identifier: dict[str, int] = Field({"phone": 3, "email": 3, "device": 1})
     engine: Literal["graphframes"] = "graphframes"
 
 
@@ -176,6 +177,8 @@ class Settings(BaseSettings):
     calendar: CalendarSettings = CalendarSettings()
     privacy: PrivacySettings = PrivacySettings()
     tracking: TrackingSettings = TrackingSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    database: DatabaseSettings = DatabaseSettings()
     ingest: IngestSettings = IngestSettings()
     cleaning: CleaningSettings = CleaningSettings()
     identity: IdentitySettings = IdentitySettings()

@@ -1,4 +1,4 @@
-"""A section of the settings, and of what is declared beside them: frozen, and strict about its keys."""
+"""A part of what is configured: typed, frozen, and a key that it does not know is an error."""
 
 from __future__ import annotations
 
