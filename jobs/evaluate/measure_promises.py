@@ -23,10 +23,11 @@ from jobs.evaluate.true_marks import (
     ring_scores,
 )
 from jobs.lakehouse.boosters import with_interval, with_prediction
+from jobs.lakehouse.days import end_of_day
 from jobs.lakehouse.files import folder_exists
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.measures import accuracy_at, auc_of, bootstrap_sums
-from jobs.lakehouse.run import Run, end_of_day
+from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import ChurnSettings, DemandSettings, PrivacySettings
 from jobs.lakehouse.tables import date_slices
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
-from zoneinfo import ZoneInfo
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.contracts import Contract, rejected_contract
+from jobs.lakehouse.days import end_of_day
 from jobs.lakehouse.errors import ConfigurationError, ContractError, DataError, QualityGateError
 from jobs.lakehouse.files import delete_folder
 from jobs.lakehouse.keys import Keys, load_keys
@@ -297,9 +297,3 @@ class Run:
     def once(self, table: str, slice_name: str) -> Write:
         """An append that enters a table once for its slice, however often the run is repeated."""
         return Write("append", transaction=f"{self.job}/{table}/{slice_name}")
-
-
-def end_of_day(day: dt.date, time_zone: str) -> dt.datetime:
-    """The instant, in UTC without a zone, at which a day ends in a time zone."""
-    midnight = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), ZoneInfo(time_zone))
-    return midnight.astimezone(dt.UTC).replace(tzinfo=None)

@@ -16,7 +16,7 @@ from jobs.features.visibility import as_known, as_of_dates, with_customer
 from jobs.identity.history import replayed
 from jobs.ingest.clean_order_lines import with_line_facts
 from jobs.insight.build_sales_daily import as_daily_sales
-from jobs.lakehouse.run import end_of_day
+from jobs.lakehouse.days import end_of_day
 from tests.rows import SHANGHAI, Row, customer_id, event, frame_of, local, local_date, random_order_lines
 
 WINDOWS = (7, 30, 90, 365)
