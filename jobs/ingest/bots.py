@@ -39,7 +39,10 @@ def with_event_signs(events: DataFrame, settings: CleaningSettings) -> DataFrame
     is_purchase = F.col("event_name").isin(*settings.purchase_events)
     is_view = F.col("product_id").isNotNull() & ~F.coalesce(is_purchase, F.lit(False))
     in_order = Window.partitionBy("device_id").orderBy("_micros", "event_id")
-    before = Window.partitionBy("device_id").orderBy("_micros").rangeBetween(-settings.browse_hours * HOUR, 0)
+    # A growing window: a sliding one is counted anew at each row, which a device with a million events would feel.
+    so_far = Window.partitionBy("device_id").orderBy("_micros").rangeBetween(Window.unboundedPreceding, 0)
+    last_view = F.max(F.when(is_view, F.col("_micros"))).over(so_far)
+    has_looked = F.coalesce(F.col("_micros") - last_view <= settings.browse_hours * HOUR, F.lit(False))
     products = settings.bot_products_per_second
     last_products = F.collect_set("product_id").over(in_order.rowsBetween(1 - products, 0))
     timed = events.where("device_id is not null").withColumn("_micros", F.unix_micros("event_at"))
@@ -49,7 +52,7 @@ def with_event_signs(events: DataFrame, settings: CleaningSettings) -> DataFrame
             "declared_agent": F.when(declared, F.col("arrived_at")),
             "event_rate": within(settings.bot_events_per_minute, 60 * SECOND),
             "products_per_second": F.when(F.size(last_products) == products, within(products, SECOND)),
-            "purchase_without_view": F.when(is_purchase & (F.count_if(is_view).over(before) == 0), F.col("arrived_at")),
+            "purchase_without_view": F.when(is_purchase & ~has_looked, F.col("arrived_at")),
         }
     )
 

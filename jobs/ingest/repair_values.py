@@ -17,6 +17,8 @@ ACCOUNTS, LINES, PRODUCTS = "silver.accounts", "silver.order_lines", "silver.pro
 STORES, FOOTFALL = "silver.stores", "silver.footfall"
 INPUTS = (ACCOUNTS, LINES, PRODUCTS, STORES, FOOTFALL)
 JOB = Job(reads=INPUTS, writes=(TABLE,), can_lack=INPUTS)
+# A phone or e-mail that more accounts have is nobody's own, such as a shop's.
+MOST_SHARERS = 10
 # Known hours of a store's day from which the day's slope is drawn.
 FEWEST_HOURS = 3
 
@@ -32,6 +34,8 @@ def repaired_cities(accounts: DataFrame, lines: DataFrame, stores: DataFrame) ->
     tokens = accounts.select(
         "account_id", F.explode(F.array_compact(F.array("phone_token", "email_token"))).alias("token")
     ).distinct()
+    is_personal = F.count("*").over(Window.partitionBy("token")) <= MOST_SHARERS
+    tokens = tokens.withColumn("_is_personal", is_personal).where("_is_personal").drop("_is_personal")
     pairs = tokens.join(
         tokens.withColumnRenamed("account_id", "other_id"), on="token", how="inner"
     ).select("account_id", "other_id").distinct()  # fmt: skip
