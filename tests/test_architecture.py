@@ -37,6 +37,7 @@ ROWS_TO_THE_DRIVER = {
     "train/train_churn.py": "dates of the panel, bins of a calibration, five example rows",
     "train/train_demand.py": "13 horizons, series of the plot, five example rows",
     "evaluate/measure_promises.py": "one row per feed and per day of the calendar",
+    "evaluate/true_marks.py": "two kinds of feed, and one row per column that is repaired",
 }
 TO_THE_DRIVER = ("collect", "toPandas", "toLocalIterator")
 CLOCKS = ("now", "today", "utcnow", "current_timestamp", "current_date", "localtimestamp", "curdate")

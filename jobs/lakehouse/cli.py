@@ -122,7 +122,7 @@ def _run_each(
     above = upstream(list(jobs))
     filled = mapped_tables(read_sources(Path(settings.conf_dir), settings.dataset))
     filled |= {table for named in jobs if named.job.fills_without_feeds for table in named.writes}
-    idle = idle_jobs(list(jobs), filled)
+    idle = idle_jobs(list(jobs), filled, {named.name: named.job.can_lack for named in jobs})
     for position, named in enumerate(jobs, start=1):
         if status is not None:
             status.update(f"[{position}/{len(jobs)}] {named.name}: {named.sentence}")

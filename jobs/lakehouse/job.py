@@ -47,6 +47,7 @@ class Job:
         settings: the sections of the settings that it is handed; they are part of its fingerprint.
         is_dated: whether its result depends on the run date, and not on its inputs alone.
         only_simulated: whether it makes sense for the simulated world only.
+        can_lack: of what it reads, the tables that it can do without where no feed of the dataset fills them.
         fills_without_feeds: whether it leaves its tables empty, not missing, where no feed of the dataset fills them.
     """
 
@@ -55,6 +56,7 @@ class Job:
     settings: tuple[type[Part], ...] = ()
     is_dated: bool = False
     only_simulated: bool = False
+    can_lack: tuple[str, ...] = ()
     fills_without_feeds: bool = False
 
     def main(self, doc: str | None, build: Build, arguments: Sequence[str] | None = None) -> int:

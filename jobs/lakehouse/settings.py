@@ -19,6 +19,7 @@ import yaml
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from jobs.lakehouse.cleaning_settings import CleaningSettings
 from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.part import Part
 from jobs.lakehouse.wire_settings import DatabaseSettings, KafkaSettings
@@ -83,6 +84,7 @@ class FeatureSettings(Part):
     windows_days: tuple[int, ...] = (7, 30, 90, 365)
     panel_step_days: int = Field(28, ge=1)
     panel_dates: int = Field(8, ge=1)
+    exclude_flagged: bool = Field(True, description="whether bots, repeated clicks, brushing and copies are left out")
 
 
 class ChurnSettings(Part):
@@ -150,6 +152,7 @@ class WorldSettings(Part):
     near_duplicate_share: float = 0.002
     outlier_share: float = 0.0002
     repeated_click_share: float = 0.01
+    missing_value_share: float = Field(0.03, ge=0, le=1, description="of cities of accounts and of hours counted")
     persons_per_ring: int = Field(1000, ge=1, description="honest persons to each brushing ring of some ten accounts")
     persons_per_bot: int = Field(500, ge=1, description="honest persons to each bot")
 
@@ -178,6 +181,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     database: DatabaseSettings = DatabaseSettings()
     ingest: IngestSettings = IngestSettings()
+    cleaning: CleaningSettings = CleaningSettings()
     identity: IdentitySettings = IdentitySettings()
     features: FeatureSettings = FeatureSettings()
     churn: ChurnSettings = ChurnSettings()

@@ -20,6 +20,7 @@ from jobs.simulate.draws import Columns, Integers
 from jobs.simulate.events import event_numbers
 from jobs.simulate.expectation import EXPECTED_ORDERS_SCHEMA, expected_orders, expected_units
 from jobs.simulate.folders import FileSystem, world_facts, written_once
+from jobs.simulate.holes import holes
 from jobs.simulate.local_time import HOUR_SECONDS, second_of_day
 from jobs.simulate.people import SHOWS_CARD_SHARE, people
 from jobs.simulate.responses import RESPONSE_TABLES
@@ -172,6 +173,7 @@ TABLES: Mapping[str, Callable[[SparkSession, WorldSettings], DataFrame]] = {
     "calendar": calendar,
     "demand": demand,
     "feeds": feeds,
+    "holes": holes,
 }
 
 
