@@ -17,7 +17,7 @@ from pyspark.sql.pandas.functions import pandas_udf
 
 from jobs.lakehouse.keys import Keys
 
-PersonalKind = Literal["phone", "email", "name", "address", "payment_account", "text"]
+PersonalKind = Literal["phone", "email", "name", "address", "national_id", "open_id", "payment_account", "text"]
 NONCE_BYTES = 12
 TOKENISED = "token string, masked string, normalised string"
 
@@ -27,7 +27,7 @@ def normalised(kind: PersonalKind, value: str | None, region: str = "CN") -> str
 
     Invisible format characters are dropped, then NFKC folds full-width digits and letters: in this order, for one of
     them may part a letter from its accent. Phones become E.164 where `phonenumbers` can read them, e-mails lower case,
-    names and addresses lower case with single blanks; free text and payment accounts keep their capitals.
+    names and addresses lower case with single blanks; free text and ids keep their capitals.
     """
     if value is None:
         return None
@@ -37,7 +37,7 @@ def normalised(kind: PersonalKind, value: str | None, region: str = "CN") -> str
         text = _e164(text, region)
     elif kind == "email":
         text = text.replace(" ", "").lower()
-    elif kind in ("payment_account", "text"):
+    elif kind in ("national_id", "open_id", "payment_account", "text"):
         text = re.sub(r"\s+", " ", text)
     else:
         text = unicodedata.normalize("NFKC", re.sub(r"\s+", " ", text).casefold())
@@ -61,7 +61,7 @@ def masked(kind: PersonalKind, value: str) -> str:
     if kind == "email":
         local, at, domain = value.partition("@")
         return f"{local[:1]}***{at}{domain}"
-    if kind in ("payment_account", "text"):
+    if kind in ("national_id", "open_id", "payment_account", "text"):
         return "***"
     return f"{value[:1]}*" if len(value) <= 3 else f"{value[:1]}***"
 

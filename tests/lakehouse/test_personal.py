@@ -98,6 +98,8 @@ def test_a_foreign_phone_is_read_by_its_region() -> None:
         ("name", "alice smith", "a***"),
         ("address", "1 long road", "1***"),
         ("payment_account", "pay-0123456789abcdef", "***"),
+        ("national_id", "11010519491231002X", "***"),
+        ("open_id", "o6_bmjGh5T", "***"),
         ("text", "call me at home", "***"),
     ],
 )
