@@ -34,6 +34,7 @@ ROWS_TO_THE_DRIVER = {
     "ingest/audit_feeds.py": "one row per feed",
     "ingest/load_files.py": "one row per file ever delivered",
     "ingest/stream_topics.py": "one row per partition of a topic",
+    "simulate/merchandise.py": "one row per product, store and week of the assortment",
     "train/train_churn.py": "dates of the panel, bins of a calibration, five example rows",
     "train/train_demand.py": "13 horizons, series of the plot, five example rows",
     "evaluate/measure_promises.py": "one row per feed and per day of the calendar",

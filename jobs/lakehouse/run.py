@@ -210,7 +210,7 @@ class Run:
             self.staged.append(Staged(contract, write or Write(), unjudged=conform(rows, contract)))
             return
         path = self.lake.staging_path(self.job, table)
-        self._stage(rows, contract, path)
+        stage(rows, contract, path)
         valid, refused, repeated = count_staged(self.spark, path)
         if rows_in is not None:
             self.rows_accounted += rows_in
@@ -233,10 +233,10 @@ class Run:
         """
         self.audits += audited
         failed = [entry for entry in audited if not entry.is_met]
+        critical = [entry.failure for entry in failed if entry.severity == "critical"]
         for entry in failed:
             if entry.severity != "critical":
                 log.warning(entry.failure)
-        critical = [entry.failure for entry in failed if entry.severity == "critical"]
         if critical:
             raise QualityGateError(f"{'; '.join(critical)}; {consequence}")
 
@@ -244,10 +244,6 @@ class Run:
     def docs_folder(self) -> Path:
         """Where the results of audits and their Data Docs are kept."""
         return Path(self.lake.root) / DOCS_FOLDER
-
-    def _stage(self, rows: DataFrame, contract: Contract, path: str) -> None:
-        """Write the rows once, each with the reasons against it, and its JSON where there is one."""
-        stage(rows, contract, path)
 
     def clean_up(self, folder: str) -> None:
         """Remove a working folder of the run."""
@@ -279,11 +275,8 @@ class Run:
         refused = self.spark.read.parquet(staged.path).where(~F.col(DUPLICATE))
         ensure_table(self.spark, path, contract)
         # Rejects of a slice are known by run only, so a slice's rejects are added once and a full table's are replaced.
-        write = (
-            Write()
-            if staged.write.mode == "replace"
-            else Write("append", transaction=f"{self._app_id(contract.table)}")
-        )
+        once = Write("append", transaction=f"{self.job}/{contract.table}/{self.fingerprint}")
+        write = Write() if staged.write.mode == "replace" else once
         write_table(as_rejected_rows(refused, self.run_id), path, write, (), self.run_id)
 
     def _commit_valid(self, staged: Staged) -> Output:
@@ -300,9 +293,6 @@ class Run:
             rows_valid = rows_in_last_commit(self.spark, path)
             self.rows_accounted += rows_valid
         return Output(contract.table, version, rows_valid, staged.rows_rejected, staged.rows_deduplicated)
-
-    def _app_id(self, table: str) -> str:
-        return f"{self.job}/{table}/{self.fingerprint}"
 
     def once(self, table: str, slice_name: str) -> Write:
         """An append that enters a table once for its slice, however often the run is repeated."""
