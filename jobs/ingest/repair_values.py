@@ -24,12 +24,11 @@ FEWEST_HOURS = 3
 
 
 def repaired_cities(accounts: DataFrame, lines: DataFrame, stores: DataFrame) -> DataFrame:
-    """Cities of web accounts: of another word on the account, of an account with the same phone or e-mail, of the store used.
+    """Cities of web accounts: of another word on the account, of one with the same phone or e-mail, of the store that gave a card or sells.
 
     A kind of evidence is trusted as often as it is right for the accounts whose city is known; the best comes first.
     """
     told = accounts.where("account_kind = 'account'")
-    bought = lines.join(stores.select("store_id", "city"), on="store_id", how="inner").where("city is not null")
     wanted = told.groupBy("account_id").agg(F.max_by("city", F.struct("arrived_at", "revision")).alias("city"))
     tokens = accounts.select(
         "account_id", F.explode(F.array_compact(F.array("phone_token", "email_token"))).alias("token")
@@ -41,10 +40,15 @@ def repaired_cities(accounts: DataFrame, lines: DataFrame, stores: DataFrame) ->
     ).select("account_id", "other_id").distinct()  # fmt: skip
     others = pairs.where("account_id <> other_id")
     cities = accounts.where("city is not null").select(F.col("account_id").alias("other_id"), "city").distinct()
+    places = stores.where("city is not null").select("store_id", "city")
+    opened = accounts.drop("city").join(places, on="store_id", how="inner")
+    openings = opened.select(F.col("account_id").alias("other_id"), "city").distinct()
+    bought = lines.join(places, on="store_id", how="inner")
     visits = bought.select(F.col("account_id").alias("other_id"), "city")
     kinds = {
         "the account's other revisions": accounts.select("account_id", "city"),
         "accounts with the same phone or e-mail": others.join(cities, on="other_id", how="inner"),
+        "the store that gave the person a card": pairs.join(openings, on="other_id", how="inner"),
         "stores where the person buys": pairs.join(visits, on="other_id", how="inner"),
     }
     found = []
