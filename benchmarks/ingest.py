@@ -30,7 +30,8 @@ from jobs.ingest import clean_events, load_files
 from jobs.lakehouse.contracts import read_contracts
 from jobs.lakehouse.job import NamedJob, execute
 from jobs.lakehouse.keys import Keys, load_keys
-from jobs.lakehouse.personal import normalised, token_of, tokenised
+from jobs.lakehouse.personal import token_of, tokenised
+from jobs.lakehouse.personal_kinds import normalised
 from jobs.lakehouse.session import open_session
 from jobs.lakehouse.settings import Settings, load_settings
 from jobs.lakehouse.tables import Lake, Write, ensure_table, write_table

@@ -1,6 +1,6 @@
 """How long a large simulated world takes to write: rows, bytes and seconds.
 
-python benchmarks/world.py --folder /tmp/world-benchmark [--customers 1000000] [--weeks 15]
+python benchmarks/world.py --folder /tmp/world-benchmark [--customers 1000000] [--weeks 11]
 """
 
 import argparse
@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="a folder that is not there yet; removed afterwards")
     parser.add_argument("--customers", type=int, default=1_000_000)
-    parser.add_argument("--weeks", type=int, default=15, help="15 give a million customers some ten million events")
+    parser.add_argument("--weeks", type=int, default=11, help="11 give a million customers some ten million events")
     told = parser.parse_args()
     try:
         measure(told.folder.resolve(), told.customers, told.weeks)

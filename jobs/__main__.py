@@ -1,4 +1,4 @@
-"""The one door: python -m jobs {list, graph, run, show, restore, requeue, register, docs, vacuum}."""
+"""The one door: python -m jobs {list, graph, run, show, restore, requeue, rotate-keys, register, docs, vacuum}."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib.resources import files
 
-from jobs.lakehouse import catalog, dictionary, requeue
+from jobs.lakehouse import catalog, dictionary, requeue, rotation
 from jobs.lakehouse.cli import add_run_options, guarded, run_jobs, settings_of
 from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.graph import mermaid, run_order, upstream
@@ -105,6 +105,7 @@ def parser() -> argparse.ArgumentParser:
     catalog.add_commands(commands)
     dictionary.add_commands(commands, all_jobs)
     requeue.add_commands(commands, all_jobs)
+    rotation.add_commands(commands)
     return root
 
 

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from jobs.lakehouse.session import open_session, pin_time_zone
 from jobs.lakehouse.settings import Settings
-from tests.lakes import COMPILING, KEY, settings_in
+from tests.lakes import COMPILING, KEY, event_log_in, settings_in
 
 pytest_plugins = ["tests.beside"]
 CHECKOUT = Path(__file__).parents[1]
@@ -47,7 +47,12 @@ def _surroundings() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def spark(_surroundings: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """One session for the whole test run."""
-    session = open_session(settings_in(tmp_path_factory.mktemp("spark")), "tests")
+    settings = settings_in(tmp_path_factory.mktemp("spark"))
+    # What a cluster's history server shows, tests/system/test_no_personal_data.py reads.
+    told = {**settings.spark.conf, **event_log_in(tmp_path_factory.mktemp("event-logs"))}
+    session = open_session(
+        settings.model_copy(update={"spark": settings.spark.model_copy(update={"conf": told})}), "tests"
+    )
     yield session
     session.stop()
 

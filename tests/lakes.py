@@ -41,6 +41,16 @@ COMPILING = {
 }
 
 
+def event_log_in(folder: Path) -> dict[str, str]:
+    """What makes a session write its events into one file of a folder, readable while it runs."""
+    return {
+        "spark.eventLog.enabled": "true",
+        "spark.eventLog.dir": folder.as_uri(),
+        "spark.eventLog.rolling.enabled": "false",
+        "spark.eventLog.compress": "false",
+    }
+
+
 def settings_in(
     folder: Path, dataset: str = "world", conf_dir: Path | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Settings:

@@ -2,11 +2,13 @@
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from tests.system.processes import free_port
+from tests.system.processes import is_listening
 
 CHECKOUT = Path(__file__).parents[1]
 PASSWORD = "correct-horse-battery-staple"
@@ -41,6 +43,15 @@ class Server:
     def stop(self) -> None:
         """Stop it by its own process id."""
         assert self.act("stop").returncode == 0
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """It is down while the block runs."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
 
 
 @dataclass(frozen=True)
@@ -77,8 +88,8 @@ class Broker(Server):
         jvm: Any = spark._jvm
         admin = jvm.org.apache.kafka.clients.admin.Admin.create(self._properties(spark))
         try:
-            new = jvm.org.apache.kafka.clients.admin.NewTopic(topic, partitions, jvm.short(1))
-            admin.createTopics(jvm.java.util.List.of(new)).all().get()
+            new = jvm.org.apache.kafka.clients.admin.NewTopic(topic, partitions, 1)
+            admin.createTopics([new]).all().get()
         finally:
             admin.close()
 
@@ -88,15 +99,14 @@ class Broker(Server):
         properties = self._properties(spark)
         for side in ("key", "value"):
             properties.setProperty(f"{side}.serializer", "org.apache.kafka.common.serialization.ByteArraySerializer")
-        properties.setProperty("max.request.size", "4000000")
+        # One message at a time on the wire as well, so that a test can stop the broker between two of them.
+        properties.setProperty("batch.size", "0")
         producer = jvm.org.apache.kafka.clients.producer.KafkaProducer(properties)
         try:
             for message in messages:
                 told = json.dumps(message) if isinstance(message, dict) else message
                 value = told.encode() if isinstance(told, str) else told
-                record = jvm.org.apache.kafka.clients.producer.ProducerRecord(
-                    topic, jvm.java.lang.Integer.valueOf(partition), None, value
-                )
+                record = jvm.org.apache.kafka.clients.producer.ProducerRecord(topic, partition, None, value)
                 producer.send(record)
             producer.flush()
         finally:
@@ -130,6 +140,12 @@ def _served(server: Server) -> Iterator[Any]:
         shutil.rmtree(server.folder, ignore_errors=True)
 
 
+def _server_port() -> int:
+    """A free port, and the next one free too: below those that clients are given, which could take it while the server is down."""
+    ports = (port for port in random.sample(range(20_000, 32_000, 2), 100))
+    return next(port for port in ports if not is_listening(port) and not is_listening(port + 1))
+
+
 def _folder(name: str) -> Path:
     """A short path that another user may enter: PostgreSQL refuses to run as root."""
     return Path(tempfile.mkdtemp(prefix=f"lakehouse-{name}-"))
@@ -140,10 +156,10 @@ def database() -> Iterator[Database]:
     """One PostgreSQL server for the whole test run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LAKEHOUSE_DATABASE_PASSWORD", PASSWORD)
-        yield from _served(Database("postgres", _folder("postgres"), free_port()))
+        yield from _served(Database("postgres", _folder("postgres"), _server_port()))
 
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[Broker]:
     """One Kafka broker for the whole test run."""
-    yield from _served(Broker("kafka", _folder("kafka"), free_port()))
+    yield from _served(Broker("kafka", _folder("kafka"), _server_port()))

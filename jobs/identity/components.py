@@ -14,9 +14,13 @@ def accepted_links(identifiers: DataFrame, max_accounts: dict[str, int]) -> Data
 
     An identifier seen with more accounts is shared by nature (a shop's phone, a tablet in a family): later accounts
     are not joined by it. Since the first to arrive are kept, a link never vanishes because of what comes later.
+
+    Args:
+        identifiers: rows of silver.identifiers with `account_origin`.
+        max_accounts: by kind, the most accounts that one value may join.
     """
     caps = F.create_map(*[F.lit(entry) for kind in sorted(max_accounts) for entry in (kind, max_accounts[kind])])
-    arrivals = Window.partitionBy("identifier_kind", "identifier_value").orderBy("arrived_at", "account_id")
+    arrivals = Window.partitionBy("identifier_kind", "identifier_value").orderBy("arrived_at", "account_origin")
     ranked = identifiers.withColumn("_rank", F.row_number().over(arrivals))
     return ranked.where(F.col("_rank") <= F.coalesce(F.try_element_at(caps, "identifier_kind"), F.lit(0))).drop("_rank")
 
@@ -30,8 +34,8 @@ def with_component(accounts: DataFrame, links: DataFrame) -> DataFrame:
     """One row per account and per link (its identifier set), with the connected component that it lies in.
 
     Args:
-        accounts: `account_id`, `arrived_at`.
-        links: `account_id`, `identifier_kind`, `identifier_value`, `arrived_at`.
+        accounts: `account_id`, `arrived_at`, `account_origin`.
+        links: `account_id`, `identifier_kind`, `identifier_value`, `arrived_at`, `account_origin`, `identifier_origin`.
 
     Raises:
         QualityGateError: the result contradicts its own edges; nothing is published.
@@ -41,7 +45,10 @@ def with_component(accounts: DataFrame, links: DataFrame) -> DataFrame:
         F.lit(None).cast("string").alias("identifier_kind"),
         F.lit(None).cast("string").alias("identifier_value"),
         "arrived_at",
-    ).unionByName(links.select("account_id", "identifier_kind", "identifier_value", "arrived_at"))
+        "account_origin",
+        F.lit(None).cast("string").alias("identifier_origin"),
+    )
+    told = told.unionByName(links.select(*told.columns))
     told = told.withColumn("_account_node", node_id(F.lit("account"), F.col("account_id")))
     told = told.withColumn("_identifier_node", node_id(F.col("identifier_kind"), F.col("identifier_value"))).persist()
     edges = told.where("identifier_kind is not null").select(

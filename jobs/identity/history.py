@@ -25,7 +25,7 @@ class Holding:
 
     @property
     def age(self) -> tuple[pd.Timestamp, str]:
-        """What decides which of two customers keeps its id: the older one, ties by account id."""
+        """What decides which of two customers keeps its id: the older one, ties by the account's origin."""
         return self.minted_at, self.minted_from
 
     @property
@@ -40,34 +40,41 @@ def as_history(told: DataFrame) -> DataFrame:
     It depends on links and their arrival alone, so that days loaded in any order, or twice, give the same ids.
 
     Args:
-        told: `account_id`, `identifier_kind`, `identifier_value` (null for an account by itself), `arrived_at`, `component`.
+        told: `account_id`, `identifier_kind`, `identifier_value` (null for an account by itself), `arrived_at`, `component`,
+            `account_origin` and `identifier_origin`.
     """
-    by_component = told.repartition("component").select(
-        "account_id", "identifier_kind", "identifier_value", "arrived_at"
-    )
+    by_component = told.repartition("component").drop("component")
     return by_component.mapInPandas(_replay_partition, HISTORY_SCHEMA)
 
 
 def _replay_partition(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     parts = list(batches)
     if parts:
-        told = pd.concat(parts, ignore_index=True).astype({"identifier_kind": object, "identifier_value": object})
+        told = pd.concat(parts, ignore_index=True).astype(
+            {"identifier_kind": object, "identifier_value": object, "identifier_origin": object}
+        )
         yield replayed(told)
 
 
 def replayed(told: pd.DataFrame) -> pd.DataFrame:
-    """The history of whole components: each row of `told` is an account or link becoming known at `arrived_at`."""
-    ordered = told.assign(_kind=told["identifier_kind"].fillna(""), _value=told["identifier_value"].fillna(""))
-    ordered = ordered.sort_values(["arrived_at", "account_id", "_kind", "_value"], kind="stable")
+    """The history of whole components: each row of `told` is an account or link becoming known at `arrived_at`.
+
+    Ties and ids go by origins, which a rotation of the key leaves as they are.
+    """
+    ordered = told.assign(
+        _kind=told["identifier_kind"].fillna(""),
+        _value=told["identifier_value"].fillna(""),
+        _origin=told["identifier_origin"].fillna(""),
+    )
+    ordered = ordered.sort_values(["arrived_at", "account_origin", "_kind", "_origin"], kind="stable")
     holdings: dict[Node, Holding] = {}
     open_since: dict[Node, pd.Timestamp] = {}
     closed: list[tuple[str, str, pd.Timestamp, pd.Timestamp | None, str]] = []
-    for account_id, kind, value, arrived_at in zip(
-        ordered["account_id"], ordered["_kind"], ordered["_value"], ordered["arrived_at"], strict=True
-    ):
+    columns = ("account_id", "account_origin", "_kind", "_value", "arrived_at")
+    for account_id, account_origin, kind, value, arrived_at in zip(*(ordered[name] for name in columns), strict=True):
         account = ("account", account_id)
         if account not in holdings:
-            holdings[account] = Holding(arrived_at, account_id, [account])
+            holdings[account] = Holding(arrived_at, account_origin, [account])
             open_since[account] = arrived_at
         if not kind:
             continue
@@ -85,6 +92,7 @@ def replayed(told: pd.DataFrame) -> pd.DataFrame:
                 holdings[member] = kept
             kept.members += lost.members
     closed += [(*node, since, None, holdings[node].customer_id) for node, since in open_since.items()]
-    columns = ["identifier_kind", "identifier_value", "valid_from", "valid_to", "customer_id"]
-    history = pd.DataFrame(closed, columns=columns)
+    history = pd.DataFrame(
+        closed, columns=["identifier_kind", "identifier_value", "valid_from", "valid_to", "customer_id"]
+    )
     return history.astype({"valid_from": "datetime64[us]", "valid_to": "datetime64[us]"})

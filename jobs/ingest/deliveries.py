@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
@@ -77,12 +78,16 @@ def _examined(spark: SparkSession, source: Source, entry: FileEntry) -> Delivery
         return Delivery(delivery_id, source.source, entry, digest)
     try:
         header, types = _csv_header(spark, source, entry) if is_text else _parquet_header(spark, entry)
-    except PySparkException as error:
-        reason = f"unreadable as {source.format}: {error.getCondition() or type(error).__name__}"
+    except (PySparkException, Py4JJavaError) as error:
+        told = error.getCondition() if isinstance(error, PySparkException) else None
+        reason = f"unreadable as {source.format}: {told or 'CANNOT_READ_FILE_FOOTER'}"
         return Delivery(delivery_id, source.source, entry, digest, reason=reason)
     required = [field.name for field in source.fields if not field.is_optional]
     missing = [name for name in required if _top(name, source) not in header]
-    doubled = sorted({name for name in header if header.count(name) > 1})
+    repeated = {name for name in header if header.count(name) > 1}
+    # An unknown name may be the first row of a file without a header, and so a person's; it is not told.
+    declared = {_top(field.name, source) for field in source.fields}
+    doubled = sorted(repeated & declared) or ["undeclared ones"] * bool(repeated)
     reasons = [f"columns missing: {', '.join(missing)}"] * bool(missing and header)
     reasons += [f"columns twice: {', '.join(doubled)}"] * bool(doubled)
     return Delivery(delivery_id, source.source, entry, digest, header, "; ".join(reasons) or None, types)

@@ -46,14 +46,14 @@ def build(run: Run) -> None:
         if not good:
             continue
         keys = run.keys()
-        plain = with_arrival(with_record_id(read_records(run.spark, source, good), source), source, now)
-        records = with_tokens(plain, source, keys, run.settings.calendar.phone_region)
+        plain = with_arrival(read_records(run.spark, source, good), source, now)
+        records = with_record_id(with_tokens(plain, source, keys, run.settings.calendar.phone_region), source)
         slice_name = ",".join(sorted(delivery.delivery_id for delivery in good))
         fresh = _without_committed(run, source, as_bronze(records, source))
         run.publish(source.bronze_table, fresh, run.once(source.bronze_table, slice_name))
         values = personal_values(records, source, keys.key_id)
         sealed_values += [sealed(values, keys, "plain", "token")] if values is not None else []
-        sealed_lines.append(sealed(payloads(plain, source, keys.key_id), keys, "plain", "record_id"))
+        sealed_lines.append(sealed(payloads(records, source, keys.key_id), keys, "plain", "record_id"))
     if sealed_values:
         every_value = reduce(DataFrame.union, sealed_values).dropDuplicates(["token"])
         run.publish("vault.personal_values", every_value, Write("insert"))
@@ -123,9 +123,11 @@ def _tell(run: Run, taken: list[Delivery]) -> None:
     run.facts["files"] = f"{len(taken) - len(bad)} loaded, {len(bad)} quarantined"
     for delivery in bad[:5]:
         run.facts[delivery.entry.name] = delivery.reason or ""
+    # The header of a file that is not taken may be a row of values.
+    good = [delivery for delivery in taken if not delivery.reason]
     for source in fed_by(run.sources, "files").values():
         declared = {field.name for field in source.fields}
-        undeclared = {name for entry in taken if entry.source == source.source for name in entry.header} - declared
+        undeclared = {name for entry in good if entry.source == source.source for name in entry.header} - declared
         if undeclared:
             run.facts[source.source] = f"undeclared columns left out: {', '.join(sorted(undeclared))}"
 

@@ -39,7 +39,7 @@ class Load:
 
 
 def build(run: Run) -> None:
-    now = dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
+    now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
     snapshot = run.keep(opened_snapshot(run.spark, run.part(DatabaseSettings)))
     keys, sealed_values, appended = run.keys(), [], []
     for source in fed_by(run.sources, "database").values():
@@ -85,7 +85,7 @@ def _load(run: Run, snapshot: Snapshot, source: Source, table: DatabaseTable, no
     left_out = sorted(set(types) - {field.name for field in source.fields})
     told = f"{began} compared, {gone} deleted"
     run.facts[source.source] = f"{told}; undeclared columns left out: {', '.join(left_out)}" if left_out else told
-    return Load(source, delivery_id, only_changed(records, held, source), deletions)
+    return Load(source, delivery_id, only_changed(records, held, source, now), deletions)
 
 
 def _as_records(rows: DataFrame, delivery_id: str) -> DataFrame:

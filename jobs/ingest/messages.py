@@ -9,9 +9,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.ingest.records import parted
+from jobs.lakehouse.brokers import Reach
 from jobs.lakehouse.sources import Source, Topic
-
-EARLIEST = -2  # Kafka's number for the oldest message that a partition still holds
 
 
 def as_records(messages: DataFrame, source: Source, topic: Topic) -> DataFrame:
@@ -36,8 +35,7 @@ def as_next_offsets(bronze: DataFrame, topic: Topic) -> DataFrame:
     return found.where(F.col("topic") == topic.name).groupBy("partition").agg((F.max("offset") + 1).alias("offset"))
 
 
-def starting_offsets(topic: Topic, next_offsets: Mapping[int, int], ends: Mapping[int, int]) -> str:
-    """Where a stream without a checkpoint begins, as Spark's Kafka source wants it told."""
-    if not next_offsets:
-        return "earliest"
-    return json.dumps({topic.name: {str(partition): next_offsets.get(partition, EARLIEST) for partition in ends}})
+def starting_offsets(topic: Topic, next_offsets: Mapping[int, int], offsets: Mapping[int, Reach]) -> str:
+    """Where a stream without a checkpoint begins, as Spark's Kafka source wants it told: not before what is still there."""
+    starts = {str(number): max(next_offsets.get(number, 0), reach.oldest) for number, reach in offsets.items()}
+    return json.dumps({topic.name: starts}) if next_offsets else "earliest"

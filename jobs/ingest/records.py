@@ -11,7 +11,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from jobs.ingest.deliveries import Delivery, as_one_path
 from jobs.lakehouse.keys import Keys
-from jobs.lakehouse.personal import tokenised
+from jobs.lakehouse.personal import digest, tokenised
 from jobs.lakehouse.sources import LOOKED_UP, Source
 
 CORRUPT = "_corrupt_record"
@@ -21,7 +21,8 @@ def read_records(spark: SparkSession, source: Source, deliveries: list[Delivery]
     """One row per record of the files, every declared field as text, with the raw line of those that don't parse.
 
     Files are read by their own headers: those with one header (and, in Parquet, one set of types) together, whatever
-    the order of its columns. CSV without a header has the fields in the order of their declaration.
+    the order of its columns. CSV without a header has the fields in the order of their declaration. A line break within
+    quotes is a line feed, whatever the file's own line ends are.
     """
     shapes = sorted({(delivery.header, delivery.types) for delivery in deliveries})
     frames = [
@@ -113,10 +114,16 @@ def _struct(tree: dict[str, object]) -> StructType:
 
 
 def with_record_id(records: DataFrame, source: Source) -> DataFrame:
-    """The records with `_record_id`: a hash of delivery and content, the same for records alike to the letter in one file."""
-    content = [F.coalesce(F.col(field.column), F.lit("\x00")) for field in source.fields]
-    told = F.concat_ws("\x1f", F.col("_delivery_id"), *content, F.coalesce(F.col("_raw_line"), F.lit("")))
-    return records.withColumn("_record_id", F.md5(told.cast("binary")))
+    """The records with `_record_id`: a hash of delivery and content, the same for records alike in one file.
+
+    Personal values and, in a feed that has any, lines that don't parse count by what the key makes of them: of a plain hash
+    the one unknown field could be guessed.
+    """
+    fields = [f"{field.column}_token" if field.personal else field.column for field in source.fields]
+    content = [F.coalesce(F.col(name), F.lit("\x00")) for name in fields]
+    line = "_raw_line_digest" if "_raw_line_digest" in records.columns else "_raw_line"
+    told = F.concat_ws("\x1f", F.col("_delivery_id"), *content, F.coalesce(F.col(line), F.lit("")))
+    return records.withColumn("_record_id", F.md5(told.cast("binary"))).drop("_raw_line_digest")
 
 
 def as_bronze(records: DataFrame, source: Source) -> DataFrame:
@@ -141,7 +148,10 @@ def with_arrival(records: DataFrame, source: Source, now: dt.datetime) -> DataFr
 
 
 def with_tokens(records: DataFrame, source: Source, keys: Keys, region: str) -> DataFrame:
-    """The records with `<field>_token`, `<field>_masked` and `<field>_normalised` beside each personal field."""
+    """The records with `<field>_token`, `<field>_masked` and `<field>_normalised` in place of each personal field.
+
+    Where there is any, `_raw_line_digest` stands beside the line of a record that didn't parse.
+    """
     for field in source.fields:
         if field.personal:
             made = tokenised(keys, field.personal, F.col(field.column), region)
@@ -152,6 +162,8 @@ def with_tokens(records: DataFrame, source: Source, keys: Keys, region: str) -> 
                 F.col("_made.normalised").alias(f"{field.column}_normalised"),
             )
             records = records.drop("_made", field.column)
+    if any(field.personal for field in source.fields):
+        return records.withColumn("_raw_line_digest", digest(keys, F.col("_raw_line")))
     return records
 
 
@@ -162,6 +174,7 @@ def personal_values(records: DataFrame, source: Source, key_id: str) -> DataFram
             F.col(f"{field.column}_token").alias("token"),
             F.lit(field.personal).alias("kind"),
             F.lit(key_id).alias("key_id"),
+            F.lit(None).cast("string").alias("origin"),
             F.col(f"{field.column}_normalised").alias("plain"),
         )
         for field in source.fields

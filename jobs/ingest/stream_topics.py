@@ -15,7 +15,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from jobs.ingest.messages import as_next_offsets, as_records, starting_offsets
 from jobs.ingest.records import as_bronze, payloads, personal_values, with_arrival, with_tokens
-from jobs.lakehouse.brokers import end_offsets, stream_options
+from jobs.lakehouse.brokers import partition_offsets, stream_options
 from jobs.lakehouse.files import read_text
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.personal import sealed
@@ -105,7 +105,7 @@ def _start(run: Run, source: Source, topic: Topic, checkpoint: str, settings: Ka
         return "earliest"
     held = as_next_offsets(read_table(run.spark, path), topic).select(F.col("partition"), F.col("offset"))
     next_offsets = {row["partition"]: row["offset"] for row in held.collect()}
-    return starting_offsets(topic, next_offsets, end_offsets(run.spark, settings, topic.name))
+    return starting_offsets(topic, next_offsets, partition_offsets(run.spark, settings, topic.name))
 
 
 def _wait(queries: list[StreamingQuery], stopping: threading.Event) -> None:

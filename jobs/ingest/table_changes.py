@@ -56,10 +56,10 @@ def count_changes(held: DataFrame, keys: DataFrame, key: tuple[str, ...]) -> Cou
     return Counts(*counts) if counts else Counts(0, 0, 0)
 
 
-def only_changed(arriving: DataFrame, held: DataFrame, source: Source) -> DataFrame:
+def only_changed(arriving: DataFrame, held: DataFrame, source: Source, now: dt.datetime) -> DataFrame:
     """The arriving records that say something else than what is held of their key, or of whose key nothing is held.
 
-    A change can't have arrived before what it changes, whatever its own time says: so revisions keep the order of the loads.
+    A change that by its own time would not have arrived after what it changes arrives `now`: revisions keep the order of the loads.
     """
     key = _key(source)
     known = held.select(
@@ -68,11 +68,12 @@ def only_changed(arriving: DataFrame, held: DataFrame, source: Source) -> DataFr
         F.col(DELETED.name).alias("_was_deleted"),
         F.col("_arrived_at").alias("_held_at"),
     )
+    is_later = F.col("_held_at").isNull() | (F.col("_arrived_at") > F.col("_held_at"))
     compared = arriving.withColumn("_content", _content(source)).join(known, on=list(key), how="left")
     is_same = F.coalesce(~F.col("_was_deleted") & (F.col("_content") == F.col("_held_content")), F.lit(False))
     return (
         compared.where(~is_same)
-        .withColumn("_arrived_at", F.greatest("_arrived_at", "_held_at"))
+        .withColumn("_arrived_at", F.when(is_later, F.col("_arrived_at")).otherwise(F.lit(now)))
         .drop("_content", "_held_content", "_was_deleted", "_held_at")
     )
 

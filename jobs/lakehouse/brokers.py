@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
@@ -37,8 +37,15 @@ def stream_options(settings: KafkaSettings, topic: str, starting_offsets: str) -
     }
 
 
-def end_offsets(spark: SparkSession, settings: KafkaSettings, topic: str) -> dict[int, int]:
-    """The offset that the next message of each partition will get.
+class Reach(NamedTuple):
+    """From where to where a partition can be read: the offset of its oldest message, and that of the next to come."""
+
+    oldest: int
+    end: int
+
+
+def partition_offsets(spark: SparkSession, settings: KafkaSettings, topic: str) -> dict[int, Reach]:
+    """The reach of every partition of a topic.
 
     Raises:
         DataError: no broker answers, or it has no such topic.
@@ -58,7 +65,8 @@ def end_offsets(spark: SparkSession, settings: KafkaSettings, topic: str) -> dic
         partitions = [jvm.org.apache.kafka.common.TopicPartition(topic, info.partition()) for info in infos]
         if not partitions:
             raise DataError(f"Kafka at {settings.bootstrap_servers} has no topic {topic}; make it, or correct the feed")
-        return {int(entry.partition()): int(end) for entry, end in dict(consumer.endOffsets(partitions)).items()}
+        oldest, ends = dict(consumer.beginningOffsets(partitions)), dict(consumer.endOffsets(partitions))
+        return {int(entry.partition()): Reach(int(oldest[entry]), int(ends[entry])) for entry in partitions}
     except Py4JJavaError as error:
         raise silent_broker(settings, str(error.java_exception.toString())) from error
     finally:

@@ -12,10 +12,11 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from rich.console import Console
 
+from jobs.lakehouse.changes import record_restore
 from jobs.lakehouse.cli import add_run_options, settings_of
 from jobs.lakehouse.contracts import split_table
 from jobs.lakehouse.errors import ConfigurationError, DataError
-from jobs.lakehouse.job import all_contracts, record_restore
+from jobs.lakehouse.job import all_contracts
 from jobs.lakehouse.ledger import RUNS, Ledger
 from jobs.lakehouse.quality import DOCS_FOLDER, build_data_docs
 from jobs.lakehouse.session import open_session

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from jobs.lakehouse.brokers import end_offsets
+from jobs.lakehouse.brokers import partition_offsets
 from jobs.lakehouse.contracts import LAYERS, Contract
 from jobs.lakehouse.errors import DataError
 from jobs.lakehouse.files import folder_exists, list_files, listing_digest, read_text
@@ -105,6 +105,8 @@ def _ends(spark: SparkSession, settings: Settings) -> dict[str, str]:
     versions = {}
     for name, source in sources.items():
         assert source.topic is not None
-        ends = end_offsets(spark, settings.kafka, source.topic.name)
-        versions[f"{TOPICS}.{name}"] = ",".join(f"{partition}:{end}" for partition, end in sorted(ends.items()))
+        offsets = partition_offsets(spark, settings.kafka, source.topic.name)
+        versions[f"{TOPICS}.{name}"] = ",".join(
+            f"{partition}:{reach.end}" for partition, reach in sorted(offsets.items())
+        )
     return versions

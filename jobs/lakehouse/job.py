@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from jobs.lakehouse.contracts import Contract, read_contracts
+from jobs.lakehouse.errors import LakehouseError
 from jobs.lakehouse.files import delete_folder, folder_exists
 from jobs.lakehouse.inputs import MODELS, TRUTH, feeds_of, has_feeds, input_versions, world_mark, written_names
 from jobs.lakehouse.ledger import AUDITS, RUNS, Ledger, Output, RunRecord, TableVersion
@@ -23,12 +25,13 @@ from jobs.lakehouse.part import Part
 from jobs.lakehouse.run import ADDED_TO, Run
 from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.sources import read_sources
-from jobs.lakehouse.tables import Lake, table_exists, table_version
+from jobs.lakehouse.tables import Lake, table_exists
 from jobs.lakehouse.tracking import Tracking
 from jobs.lakehouse.version import VERSION
 from jobs.lakehouse.wires import as_wire_fault
 
 Build = Callable[[Run], None]
+QUOTED_VALUE = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|\S*@\S*|[+0-9][0-9 .()-]{4,}|[^\x00-\x7f…]+")
 
 
 @dataclass(frozen=True)
@@ -223,9 +226,14 @@ def _told_of(run: Run, started: dt.datetime, outputs: list[Output]) -> dict[str,
 
 
 def told(error: Exception) -> str:
-    """The first lines of an error, as the ledger keeps it."""
+    """The first lines of an error, as the ledger keeps it.
+
+    The suite's own errors name files, tables and settings. Those of others may quote a value, so that what stands in
+    quotes, long numbers, mail addresses and letters of other scripts are left out; standard error has them whole.
+    """
     text = error.getMessage() if isinstance(error, PySparkException) and error.getMessage() else str(error)
-    return f"{type(error).__name__}: {text}"[:2000]
+    shown = text if isinstance(error, LakehouseError) else QUOTED_VALUE.sub("…", text)
+    return f"{type(error).__name__}: {shown}"[:2000]
 
 
 def _fingerprint(
@@ -257,39 +265,3 @@ def _still_there(job: Job, spark: SparkSession, settings: Settings, tables: tupl
         elif layer == TRUTH:
             kept.append(world_mark(spark, settings) is not None and folder_exists(spark, settings.path("data")))
     return all(kept)
-
-
-def record_restore(spark: SparkSession, settings: Settings, table: str, path: str, restore: Callable[[], None]) -> None:
-    """Go back to an older version of a table, under its lock, and add it to the ledger as the good one."""
-    contracts = all_contracts(settings)
-    lake = Lake(settings.path("lake"))
-    with locked(Path(lake.root) / "_locks", [table]):
-        started = dt.datetime.now(dt.UTC).replace(tzinfo=None)
-        restore()
-        finished = dt.datetime.now(dt.UTC).replace(tzinfo=None)
-        version = table_version(spark, path)
-        assert version is not None
-        record = RunRecord(
-            run_id=uuid.uuid4().hex,
-            job="lakehouse.restore",
-            dataset=settings.dataset,
-            environment=settings.environment,
-            run_date=finished.date(),
-            fingerprint=uuid.uuid4().hex[:24],
-            outcome="succeeded",
-            exit_code=0,
-            message=f"{table} restored",
-            started_at=started,
-            finished_at=finished,
-            seconds=(finished - started).total_seconds(),
-            peak_memory_mib=0,
-            rows_read=0,
-            rows_written=0,
-            rows_rejected=0,
-            rows_deduplicated=0,
-            outputs=[Output(table, version, 0)],
-            config_hash=settings.digest,
-            application_id=spark.sparkContext.applicationId,
-            product_version=VERSION,
-        )
-        Ledger(spark, lake, contracts[RUNS]).append(record)

@@ -31,7 +31,19 @@ def load_keys(privacy: PrivacySettings, environment: str) -> Keys:
     Raises:
         ConfigurationError: there is no key, it is too short, or others can read its file.
     """
-    secret = _secret(privacy, environment)
+    return _keys(_secret("LAKEHOUSE_KEY", privacy.key_file, environment))
+
+
+def load_old_keys(environment: str) -> Keys:
+    """The keys that a rotation replaces: LAKEHOUSE_OLD_KEY, or the file that LAKEHOUSE_OLD_KEY_FILE names.
+
+    Raises:
+        ConfigurationError: as for the keys of the environment.
+    """
+    return _keys(_secret("LAKEHOUSE_OLD_KEY", None, environment))
+
+
+def _keys(secret: str) -> Keys:
     try:
         master = bytes.fromhex(secret.strip())
     except ValueError as error:
@@ -54,14 +66,15 @@ def _derive(master: bytes, purpose: bytes) -> bytes:
     )
 
 
-def _secret(privacy: PrivacySettings, environment: str) -> str:
-    if secret := os.environ.get("LAKEHOUSE_KEY"):
+def _secret(variable: str, key_file: str | None, environment: str) -> str:
+    if secret := os.environ.get(variable):
         return secret
-    name = os.environ.get("LAKEHOUSE_KEY_FILE") or privacy.key_file
+    name = os.environ.get(f"{variable}_FILE") or key_file
     if not name:
+        which = "key" if variable == "LAKEHOUSE_KEY" else "old key"
         raise ConfigurationError(
-            f"environment {environment} has no key: set LAKEHOUSE_KEY to 64 hexadecimal digits, "
-            "or LAKEHOUSE_KEY_FILE to a file of mode 0600 that holds them"
+            f"environment {environment} has no {which}: set {variable} to 64 hexadecimal digits, "
+            f"or {variable}_FILE to a file of mode 0600 that holds them"
         )
     file = Path(name)
     if not file.is_file():

@@ -43,6 +43,7 @@ from jobs.lakehouse.tables import (
     write_table,
 )
 from jobs.lakehouse.tracking import Tracking
+from jobs.lakehouse.vault import refuse_another_key
 
 P = TypeVar("P", bound=Part)
 R = TypeVar("R")
@@ -70,6 +71,7 @@ class Run:
     rows_in_inputs: int = 0
     staged: list[Staged] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
+    own_keys: Keys | None = None
     audits: list[Audited] = field(default_factory=list)
     added: dict[str, int] = field(default_factory=dict)
     resources: ExitStack = field(default_factory=ExitStack)
@@ -117,8 +119,16 @@ class Run:
         return next(value for value in self.settings.__dict__.values() if isinstance(value, kind))
 
     def keys(self) -> Keys:
-        """The secret keys, for the few jobs that touch personal values."""
-        return load_keys(self.settings.privacy, self.settings.environment)
+        """The secret keys, for the few jobs that touch personal values.
+
+        Raises:
+            ConfigurationError: there is no key, or the lake's tokens were made by another one.
+        """
+        if self.own_keys is None:
+            keys = load_keys(self.settings.privacy, self.settings.environment)
+            refuse_another_key(self.spark, self.lake, keys)
+            self.own_keys = keys
+        return self.own_keys
 
     def contract(self, table: str) -> Contract:
         """The contract of a table."""

@@ -25,6 +25,7 @@ from jobs.lakehouse.part import Part
 from jobs.lakehouse.wire_settings import DatabaseSettings, KafkaSettings
 
 Layers = dict[str, Any]
+WIRES = ("kafka", "database")
 
 
 class PathSettings(Part):
@@ -329,7 +330,9 @@ def _refuse_unknown_variables() -> None:
 def _explain(error: ValidationError, environment: str, dataset: str) -> str:
     faults = "; ".join(
         f"{'.'.join(map(str, fault['loc']))}: "
-        + ("unknown setting" if fault["type"] == "extra_forbidden" else f"{fault['msg']} (got {fault['input']!r})")
+        + ("unknown setting" if fault["type"] == "extra_forbidden" else fault["msg"])
+        # What was typed there by mistake may be a password.
+        + ("" if fault["type"] == "extra_forbidden" or fault["loc"][0] in WIRES else f" (got {fault['input']!r})")
         for fault in error.errors()
     )
     return f"settings of dataset {dataset}, environment {environment}: {faults}"

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from jobs.lakehouse.contracts import Contract, ContractColumn
 from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.part import Part
-from jobs.lakehouse.personal import PersonalKind
+from jobs.lakehouse.personal_kinds import PersonalKind
 
 # What a feed without a time of its own declares: its rows arrive with the records that they look up.
 LOOKED_UP = "looked_up"

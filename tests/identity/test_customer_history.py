@@ -43,7 +43,8 @@ def at(day: float) -> pd.Timestamp:
 
 def history_of(story: Iterable[Told]) -> pd.DataFrame:
     rows = [(told.account, told.kind, told.value, at(told.day)) for told in story]
-    return replayed(pd.DataFrame(rows, columns=COLUMNS).astype({"identifier_kind": object, "identifier_value": object}))
+    known = pd.DataFrame(rows, columns=COLUMNS).astype({"identifier_kind": object, "identifier_value": object})
+    return replayed(known.assign(account_origin=known["account_id"], identifier_origin=known["identifier_value"]))
 
 
 def customers_at(history: pd.DataFrame, moment: pd.Timestamp) -> dict[tuple[str, str], str]:
@@ -162,3 +163,20 @@ def test_a_link_between_two_customers_ends_the_younger_one() -> None:
     assert [None if pd.isna(end) else end for end in accounts["valid_to"]] == [None, at(6), None]
     assert accounts["customer_id"].iloc[1] != kept
     assert accounts["customer_id"].iloc[2] == kept
+
+
+@given(story=stories)
+def test_other_names_under_the_same_origins_give_the_same_customers(story: list[Told]) -> None:
+    """As after a rotation of the key: every token has another name, and what it stood for first is known."""
+
+    def renamed(name: str | None) -> str | None:
+        return None if name is None else name[::-1] + "-new"
+
+    rows = [(told.account, told.kind, told.value, at(told.day)) for told in story]
+    known = pd.DataFrame(rows, columns=COLUMNS).astype({"identifier_kind": object, "identifier_value": object})
+    origins = known.assign(account_origin=known["account_id"], identifier_origin=known["identifier_value"])
+    other = origins.assign(
+        account_id=known["account_id"].map(renamed), identifier_value=known["identifier_value"].map(renamed)
+    )
+    before, after = replayed(origins), replayed(other)
+    pd.testing.assert_frame_equal(before.assign(identifier_value=before["identifier_value"].map(renamed)), after)

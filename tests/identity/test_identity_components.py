@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from jobs.identity.components import _check, accepted_links, node_id, with_component
 from jobs.identity.history import as_history
+from jobs.identity.origins import with_origin
 from jobs.lakehouse.errors import QualityGateError
 from tests.rows import NOON, Row, account, frame_of, identifier
 
@@ -97,8 +98,16 @@ def resolved(spark: SparkSession, partitions: int, seed: int) -> DataFrame:
     accounts, links = known_accounts(), seen_links()
     random.Random(seed).shuffle(accounts)
     random.Random(seed + 1).shuffle(links)
-    accepted = accepted_links(frame_of(spark, "silver.identifiers", *links).repartition(partitions), CAPS)
-    return with_component(frame_of(spark, "silver.accounts", *accounts).repartition(partitions), accepted)
+    accepted = accepted_links(seen(frame_of(spark, "silver.identifiers", *links).repartition(partitions)), CAPS)
+    known = with_origin(frame_of(spark, "silver.accounts", *accounts), "account_id", "account_origin")
+    return with_component(known.repartition(partitions), accepted)
+
+
+def seen(identifiers: DataFrame) -> DataFrame:
+    """Identifiers with the origins that the job gives them where no key was rotated."""
+    return with_origin(
+        with_origin(identifiers, "account_id", "account_origin"), "identifier_value", "identifier_origin"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +159,7 @@ def test_the_first_accounts_to_arrive_are_those_that_a_shared_identifier_joins(s
         for name, hours in (("late", 5), ("b", 1), ("a", 1), ("c", 2), ("d", 3))
     ]
     other = identifier(account_id="late", identifier_kind="fax", identifier_value="1")
-    kept = accepted_links(frame_of(spark, "silver.identifiers", *links, other), CAPS).collect()
+    kept = accepted_links(seen(frame_of(spark, "silver.identifiers", *links, other)), CAPS).collect()
     assert sorted(row["account_id"] for row in kept) == ["a", "b", "c"], "a kind that is not named joins nothing"
 
 

@@ -18,6 +18,7 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from jobs.ingest.messages import starting_offsets
+from jobs.lakehouse.brokers import Reach
 from jobs.lakehouse.errors import DataError
 from jobs.lakehouse.job import Result
 from jobs.lakehouse.keys import load_keys
@@ -200,22 +201,21 @@ def test_a_stream_that_was_killed_between_bronze_and_checkpoint_loses_and_double
 def test_a_broker_that_stops_in_mid_stream_ends_the_run_and_the_next_goes_on(
     spark: SparkSession, broker: Broker, tmp_path: Path
 ) -> None:
-    clicks = Clicks(spark, broker, tmp_path, "halted", max_offsets_per_trigger=2)
+    slowly = {"trigger": "continuous", "interval_seconds": 1, "max_offsets_per_trigger": 2}
+    clicks = Clicks(spark, broker, tmp_path, "halted", **slowly)
     clicks.send(*[event(number) for number in range(40)])
     with ThreadPoolExecutor(max_workers=1) as pool:
-        try:
-            running = pool.submit(clicks.stream)
-            wait_until(lambda: running.done() or clicks.ids())
-        finally:
-            broker.stop()
-        with pytest.raises(DataError, match=r"Kafka at 127\.0\.0\.1:\d+ did not deliver: .*start the broker") as failed:
-            running.result(timeout=120)
-    assert failed.value.exit_code == 5
-    came = clicks.ids()
-    assert 0 < len(came) < 40
-    with pytest.raises(DataError, match="did not deliver"):
-        clicks.stream()
-    broker.start()
+        running = pool.submit(clicks.stream)
+        wait_until(lambda: running.done() or clicks.ids())
+        with broker.stopped():
+            told = r"Kafka at 127\.0\.0\.1:\d+ did not deliver: .*start the broker"
+            with pytest.raises(DataError, match=told) as failed:
+                running.result(timeout=120)
+            assert failed.value.exit_code == 5
+            came = clicks.ids()
+            assert 0 < len(came) < 40
+            with pytest.raises(DataError, match="did not deliver"):
+                clicks.stream()
     whole = settings_in(
         tmp_path, "clicks", clicks.conf_dir, {"kafka.bootstrap_servers": broker.address, "kafka.timeout_seconds": 5}
     )
@@ -251,5 +251,6 @@ def test_a_topic_that_is_not_there_is_told_and_not_made(spark: SparkSession, bro
 
 def test_a_stream_without_a_checkpoint_begins_after_what_bronze_holds() -> None:
     topic = Topic(name="clicks")
-    assert starting_offsets(topic, {}, {0: 5, 1: 2}) == "earliest"
-    assert json.loads(starting_offsets(topic, {0: 5}, {0: 9, 1: 2})) == {"clicks": {"0": 5, "1": -2}}
+    offsets = {0: Reach(0, 9), 1: Reach(1, 2), 2: Reach(8, 9)}
+    assert starting_offsets(topic, {}, offsets) == "earliest"
+    assert json.loads(starting_offsets(topic, {0: 5, 2: 3}, offsets)) == {"clicks": {"0": 5, "1": 1, "2": 8}}

@@ -4,6 +4,8 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from jobs.__main__ import main
@@ -99,6 +101,28 @@ def test_a_failing_job_leaves_a_row_and_the_table_unharmed(spark: SparkSession, 
     assert runs[1]["message"] == "ZeroDivisionError: of apples by nobody"
     assert {run["config_hash"] for run in runs} == {lake.digest}
     assert table(spark, lake, "gold.marks").count() == 2
+
+
+def test_the_ledger_keeps_no_value_that_an_error_quotes(spark: SparkSession, lake: Settings) -> None:
+    plain = ("13812345678", "+86 138 1234 5678", "alice@example.com", "王小明", "Alice Liddell")
+    make = make_marks(1)
+
+    def build(run: Run) -> None:
+        quoted = run.spark.createDataFrame([(f"{plain[0]} {plain[3]}",)], "phone string")
+        run.publish("gold.marks", quoted.selectExpr("cast(phone as int) as mark"))
+
+    def build_badly(run: Run) -> None:
+        raise KeyError(f'no phone {plain[1]} of <{plain[2]}>, "{plain[4]}"')
+
+    for failing in (build, build_badly):
+        with pytest.raises((PySparkException, Py4JJavaError, KeyError)):
+            run_job(spark, lake, NamedJob(make.name, make.doc, make.job, failing), force=True)
+    messages = [row["message"] for row in table(spark, lake, "ops.runs").orderBy("finished_at").collect()]
+    assert len(messages) == 2
+    for message in messages:
+        assert not [value for value in plain if value in message], message
+    assert "CAST_INVALID_INPUT" in messages[0], "what went wrong is still told"
+    assert messages[1].startswith("KeyError: ")
 
 
 def test_jobs_read_the_version_that_the_ledger_names(
