@@ -170,62 +170,47 @@ def duplicate_scores(feeds: DataFrame, near: DataFrame, lines: DataFrame, events
     return scores
 
 
-def repair_scores(holes: DataFrame, repairs: DataFrame) -> list[Score]:
-    """The share of missing values that were repaired, and how far off those are: wrong ones, or the mean error of numbers.
-
-    Args:
-        holes: `table_name`, `row_key`, `column_name`, `true_value` as text, `is_number`.
-        repairs: silver repairs.
-    """
+def repaired_columns(holes: DataFrame, repairs: DataFrame) -> DataFrame:
+    """One row per column with missing values: how many, how many repaired and right, and the error of numbers."""
     keys = ["table_name", "row_key", "column_name"]
-    made = repairs.select(*keys, "repaired")
-    judged = holes.join(made, on=keys, how="left").withColumns(
+    judged = holes.join(repairs.select(*keys, "repaired"), on=keys, how="left").withColumns(
         {
             "place": F.concat_ws(".", "table_name", "column_name"),
-            "truth": F.col("true_value").try_cast("double"),
-            "value": F.col("repaired").try_cast("double"),
+            "true_number": F.when(F.col("repaired").isNotNull(), F.col("true_value").try_cast("double")),
         }
     )
-    places = judged.groupBy("place").agg(
+    off = F.abs(F.col("repaired").try_cast("double") - F.col("true_number"))
+    return judged.groupBy("place").agg(
         F.count("*").alias("holes"),
         F.count("repaired").alias("repaired"),
         F.count_if(F.col("repaired") == F.col("true_value")).alias("right"),
         F.first("is_number").alias("is_number"),
         # Weighted: ten visitors too many at a full door are less than at an empty one.
-        F.try_divide(
-            F.sum(F.when(F.col("value").isNotNull(), F.abs(F.col("value") - F.col("truth")))),
-            F.sum(F.when(F.col("value").isNotNull(), F.col("truth"))),
-        ).alias("error"),
+        F.try_divide(F.sum(off), F.sum("true_number")).alias("error"),
     )
-    rows = places.orderBy("place").collect()
+
+
+def repair_scores(holes: DataFrame, repairs: DataFrame) -> list[Score]:
+    """The share of missing values that were repaired, and how far off those are: the share right, or the error of numbers.
+
+    Args:
+        holes: `table_name`, `row_key`, `column_name`, `true_value` as text, `is_number`.
+        repairs: silver repairs.
+    """
+    rows = repaired_columns(holes, repairs).orderBy("place").collect()
     scores = [_share_repaired(sum(row["holes"] for row in rows), sum(row["repaired"] for row in rows), "all columns")]
     for row in rows:
-        scores.append(_share_repaired(row["holes"], row["repaired"], row["place"]))
+        place, told = row["place"], row["repaired"]
+        scores.append(_share_repaired(row["holes"], told, place))
         if row["is_number"]:
             note = "mean absolute error over the mean"
-            scores.append(
-                Score(
-                    PROMISE,
-                    "repair: error",
-                    row["place"],
-                    row["error"],
-                    None,
-                    None,
-                    None,
-                    None,
-                    None,
-                    None,
-                    "world",
-                    note,
-                )
-            )
+            nothing = (None, None, None, None, None, None)
+            scores.append(Score(PROMISE, "repair: error", place, row["error"], *nothing, "world", note))
         else:
+            note = "of the repaired"
             scores.append(
-                shared(
-                    PROMISE, "repair: share right", row["place"], row["right"], row["repaired"], "world",
-                    goal=None, note="of the repaired",
-                )
-            )  # fmt: skip
+                shared(PROMISE, "repair: share right", place, row["right"], told, "world", goal=None, note=note)
+            )
     return scores
 
 

@@ -19,43 +19,55 @@ INPUTS = (ACCOUNTS, LINES, PRODUCTS, STORES, FOOTFALL)
 JOB = Job(reads=INPUTS, writes=(TABLE,), can_lack=INPUTS)
 # A phone or e-mail that more accounts have is nobody's own, such as a shop's.
 MOST_SHARERS = 10
+# What evidence is trusted with that no account with a known city can be held against.
+UNTRIED = 0.5
 # Known hours of a store's day from which the day's slope is drawn.
 FEWEST_HOURS = 3
 
 
-def repaired_cities(accounts: DataFrame, lines: DataFrame, stores: DataFrame) -> DataFrame:
-    """Cities of web accounts: of another word on the account, of an account with the same phone or e-mail, of the store used.
-
-    A kind of evidence is trusted as often as it is right for the accounts whose city is known; the best comes first.
-    """
-    told = accounts.where("account_kind = 'account'")
-    bought = lines.join(stores.select("store_id", "city"), on="store_id", how="inner").where("city is not null")
-    wanted = told.groupBy("account_id").agg(F.max_by("city", F.struct("arrived_at", "revision")).alias("city"))
-    tokens = accounts.select(
-        "account_id", F.explode(F.array_compact(F.array("phone_token", "email_token"))).alias("token")
-    ).distinct()
+def accounts_of_one(accounts: DataFrame) -> DataFrame:
+    """One row per two accounts, or one and itself, that share a phone or an e-mail: `account_id`, `other_id`."""
+    told = F.explode(F.array_compact(F.array("phone_token", "email_token"))).alias("token")
+    tokens = accounts.select("account_id", told).distinct()
     is_personal = F.count("*").over(Window.partitionBy("token")) <= MOST_SHARERS
     tokens = tokens.withColumn("_is_personal", is_personal).where("_is_personal").drop("_is_personal")
-    pairs = tokens.join(
-        tokens.withColumnRenamed("account_id", "other_id"), on="token", how="inner"
-    ).select("account_id", "other_id").distinct()  # fmt: skip
+    others = tokens.withColumnRenamed("account_id", "other_id")
+    return tokens.join(others, on="token", how="inner").select("account_id", "other_id").distinct()
+
+
+def city_evidence(accounts: DataFrame, lines: DataFrame, stores: DataFrame) -> dict[str, DataFrame]:
+    """By kind of evidence, one row per time that it tells an account's city: `account_id`, `city`."""
+    pairs = accounts_of_one(accounts)
+    other_id = F.col("account_id").alias("other_id")
+    places = stores.where("city is not null").select("store_id", "city")
+    cities = accounts.where("city is not null").select(other_id, "city").distinct()
+    cards = accounts.drop("city").join(places, on="store_id", how="inner").select(other_id, "city").distinct()
+    visits = lines.join(places, on="store_id", how="inner").select(other_id, "city")
     others = pairs.where("account_id <> other_id")
-    cities = accounts.where("city is not null").select(F.col("account_id").alias("other_id"), "city").distinct()
-    visits = bought.select(F.col("account_id").alias("other_id"), "city")
-    kinds = {
+    return {
         "the account's other revisions": accounts.select("account_id", "city"),
         "accounts with the same phone or e-mail": others.join(cities, on="other_id", how="inner"),
+        "the store that gave the person a card": pairs.join(cards, on="other_id", how="inner"),
         "stores where the person buys": pairs.join(visits, on="other_id", how="inner"),
     }
+
+
+def repaired_cities(accounts: DataFrame, lines: DataFrame, stores: DataFrame) -> DataFrame:
+    """Cities of web accounts, each by the kind of evidence that is most trusted of those that tell it.
+
+    A kind is trusted as often as it is right for the accounts whose city is known.
+    """
+    told = accounts.where("account_kind = 'account'")
+    wanted = told.groupBy("account_id").agg(F.max_by("city", F.struct("arrived_at", "revision")).alias("city"))
     found = []
-    for rank, (kind, evidence) in enumerate(kinds.items()):
+    for rank, (kind, evidence) in enumerate(city_evidence(accounts, lines, stores).items()):
         judged = with_looked_up(wanted, evidence.select("account_id", "city"), ["account_id"], "city")
         trusted = judged.crossJoin(F.broadcast(share_right(judged, "city")))
         found.append(
             trusted.where("city is null and city_found is not null").select(
                 F.col("account_id").alias("row_key"),
                 F.col("city_found").alias("repaired"),
-                (F.coalesce("right_share", F.lit(0.5)) * F.col("city_agreement")).alias("confidence"),
+                (F.coalesce("right_share", F.lit(UNTRIED)) * F.col("city_agreement")).alias("confidence"),
                 F.lit(kind).alias("evidence"),
                 F.lit(rank).alias("rank"),
             )

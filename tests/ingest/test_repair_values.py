@@ -29,6 +29,12 @@ def test_a_city_is_told_by_other_words_on_the_person(spark: SparkSession) -> Non
         web_account("has a card", phone_token="p"),
         account(account_id="the card", account_kind="card", phone_token="p"),
         web_account("nobody knows"),
+        *(
+            account(account_id=f"issued {n}", account_kind="card", phone_token=f"phone {n}", store_id="wuhan 1")
+            for n in range(4)
+        ),
+        web_account("never bought", phone_token="q"),
+        account(account_id="unused card", account_kind="card", phone_token="q", store_id="hangzhou 1"),
         account(account_id="contact", account_kind="contact", phone_token="p"),
     ]
     lines = [order_line(order_id=f"{n}", account_id=f"card {n}", store_id="wuhan 1") for n in range(4)]
@@ -45,6 +51,7 @@ def test_a_city_is_told_by_other_words_on_the_person(spark: SparkSession) -> Non
         "twice told": "Beijing",
         "second": "Chengdu",
         "has a card": "Hangzhou",
+        "never bought": "Hangzhou",
     }
     assert found["has a card"]["confidence"] == pytest.approx(2 / 3)
     assert found["has a card"]["evidence"] == "stores where the person buys"
