@@ -61,7 +61,7 @@ def _token_row(keys: Keys, kind: PersonalKind, value: str, region: str) -> tuple
 def digest(keys: Keys, text: Column) -> Column:
     """A keyed digest of a text as it stands, for what must be recognised again and never guessed; null for null."""
 
-    def digests(texts: pd.Series[str]) -> pd.Series[str]:
+    def digests(texts: pd.Series) -> pd.Series:
         return texts.map(
             lambda one: hmac.digest(keys.token_key, f"line\0{one}".encode(), "sha256")[:16].hex(), na_action="ignore"
         )
