@@ -3,6 +3,7 @@
 import datetime as dt
 import sys
 from functools import reduce
+from itertools import pairwise
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -17,10 +18,12 @@ from jobs.ingest.records import (
     with_record_id,
     with_tokens,
 )
+from jobs.ingest.shapes import retyped, undeclared
 from jobs.lakehouse.errors import DataError, QualityGateError
 from jobs.lakehouse.files import list_files
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.personal import sealed
+from jobs.lakehouse.quality import Audited
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import IngestSettings, PrivacySettings
 from jobs.lakehouse.sources import Source, fed_by
@@ -61,6 +64,7 @@ def build(run: Run) -> None:
         run.publish("vault.payloads", reduce(DataFrame.union, sealed_lines), Write("insert"))
     if taken:
         run.publish(DELIVERIES, _as_delivery_rows(run, taken, now), Write("insert"))
+    _audit_fields(run, taken)
     _tell(run, taken)
 
 
@@ -112,6 +116,7 @@ def _as_delivery_rows(run: Run, taken: list[Delivery], now: dt.datetime) -> Data
             "quarantined" if delivery.reason else "loaded",
             delivery.reason,
             now,
+            list(delivery.kinds.items()) or None,
         )
         for delivery in taken
     ]
@@ -123,13 +128,37 @@ def _tell(run: Run, taken: list[Delivery]) -> None:
     run.facts["files"] = f"{len(taken) - len(bad)} loaded, {len(bad)} quarantined"
     for delivery in bad[:5]:
         run.facts[delivery.entry.name] = delivery.reason or ""
-    # The header of a file that is not taken may be a row of values.
+
+
+def _audit_fields(run: Run, taken: list[Delivery]) -> None:
+    """Say which fields are new or have changed their kind; a header of a file that is not taken may be a row of values."""
     good = [delivery for delivery in taken if not delivery.reason]
     for source in fed_by(run.sources, "files").values():
-        declared = {field.name for field in source.fields}
-        undeclared = {name for entry in good if entry.source == source.source for name in entry.header} - declared
-        if undeclared:
-            run.facts[source.source] = f"undeclared columns left out: {', '.join(sorted(undeclared))}"
+        own = [delivery for delivery in good if delivery.source == source.source]
+        if own:
+            names = undeclared({name for delivery in own for name in delivery.header}, source)
+            kinds = [_last_fields(run, source), *(delivery.kinds for delivery in own)]
+            changed = sorted({told for before, now in pairwise(filter(None, kinds)) for told in retyped(before, now)})
+            held = (("every field is declared", names), ("fields keep their kinds", changed))
+            run.judge(
+                [Audited(source.bronze_table, told, "warning", not found, ", ".join(found)) for told, found in held],
+                "",
+            )
+
+
+def _last_fields(run: Run, source: Source) -> dict[str, str]:
+    """The kinds of the fields in the feed's delivery before these."""
+    path = run.lake.path(DELIVERIES)
+    if table_version(run.spark, path) is None:
+        return {}
+    known = read_table(run.spark, path)
+    last = (
+        known.where((F.col("source") == source.source) & F.col("fields").isNotNull())
+        if "fields" in known.columns
+        else known.limit(0)
+    )
+    row = last.orderBy(F.desc("_loaded_at"), F.desc("file")).first()
+    return {field["name"]: field["kind"] for field in row["fields"]} if row else {}
 
 
 if __name__ == "__main__":

@@ -28,6 +28,11 @@ TECHNICAL_COLUMNS = (
     ContractColumn(
         "_is_unparseable", "boolean", "Whether the record could not be parted into fields; see vault.payloads."
     ),
+    ContractColumn(
+        "_undeclared_fields",
+        "array<string>",
+        "Names of fields that the record has and the feed does not declare; their values lie in vault.payloads.",
+    ),
 )
 DELETED = ContractColumn(
     "_is_deleted", "boolean", "Whether the row was gone from the database; the fields are those that were last known."
