@@ -29,6 +29,7 @@ LONGER = {"jobs/lakehouse/settings.py": "one small class per section, read from 
 
 # Who may bring rows to the driver, and why these are few whatever the size of the data.
 ROWS_TO_THE_DRIVER = {
+    "simulate/merchandise.py": "a number per product, store and week, however many customers there are",
     "ingest/load_files.py": "one row per file ever delivered",
     "train/train_churn.py": "dates of the panel, bins of a calibration, five example rows",
     "train/train_demand.py": "13 horizons, series of the plot, five example rows",
