@@ -25,23 +25,25 @@ def consent(account: str, is_granted: bool, decided: int, arrived: float | None 
     )
 
 
-DECISIONS = [
-    consent("agreed", True, 1),
-    consent("refused", False, 1),
-    consent("withdrew", True, 1),
-    consent("withdrew", False, 5, revision=2),
-    consent("came back", False, 1),
-    consent("came back", True, 5, revision=2),
-    consent("told late", False, 1, arrived=8),
-    consent("told late", True, 0, arrived=0.5),
-    consent("overtaken", False, 5, arrived=5.5),
-    consent("overtaken", True, 2, arrived=6, revision=2),
-    consent("corrected", True, 1, arrived=1.5),
-    consent("corrected", False, 1, arrived=2.5, revision=2),
-    consent("both at once", True, 1, arrived=1.5),
-    consent("both at once", False, 1, arrived=1.5, revision=2),
-    consent("other purpose", True, 1, purpose="marketing_sms"),
-]
+def decisions() -> list[Row]:
+    """What seven and more accounts decided, and when that was known."""
+    return [
+        consent("agreed", True, 1),
+        consent("refused", False, 1),
+        consent("withdrew", True, 1),
+        consent("withdrew", False, 5, revision=2),
+        consent("came back", False, 1),
+        consent("came back", True, 5, revision=2),
+        consent("told late", False, 1, arrived=8),
+        consent("told late", True, 0, arrived=0.5),
+        consent("overtaken", False, 5, arrived=5.5),
+        consent("overtaken", True, 2, arrived=6, revision=2),
+        consent("corrected", True, 1, arrived=1.5),
+        consent("corrected", False, 1, arrived=2.5, revision=2),
+        consent("both at once", True, 1, arrived=1.5),
+        consent("both at once", False, 1, arrived=1.5, revision=2),
+        consent("other purpose", True, 1, purpose="marketing_sms"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ DECISIONS = [
     ],
 )
 def test_the_last_decision_known_by_then_counts(spark: SparkSession, day: int, allowed: set[str]) -> None:
-    shuffled = random.Random(day).sample(DECISIONS, len(DECISIONS))
+    shuffled = random.Random(day).sample(decisions(), len(decisions()))
     rows = accounts_that_allow(frame_of(spark, "silver.consents", *shuffled), "analytics", NOON + day * DAY).collect()
     assert {row["account_id"] for row in rows} == allowed
     assert len(rows) == len(allowed), "one row per account"

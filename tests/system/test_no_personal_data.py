@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,8 @@ def records_of(source: Source, data: Path) -> Iterator[dict[str, Any]]:
     """The records of a feed's files, read without the suite."""
     for file in sorted(data.glob(source.files)):
         opened = gzip.open if file.suffix == ".gz" else open
-        with opened(file, "rt", encoding="utf-8", newline="") as lines:
+        # Of a file that was cut off, what can be read.
+        with suppress(EOFError), opened(file, "rt", encoding="utf-8", newline="") as lines:
             if source.format == "json":
                 yield from (json.loads(line) for line in lines)
             else:
@@ -106,7 +107,7 @@ def standard_error_in(file: Path) -> Iterator[None]:
 
 def dirt(data: Path) -> None:
     """What goes wrong in deliveries: a row torn apart, a file without its header, a file cut off."""
-    accounts = sorted((data / "web_accounts").glob("*.csv*"))[0]
+    accounts = sorted((data / "web_accounts").glob("*.csv"))[0]
     lines = accounts.read_text("utf-8").splitlines()
     (data / "web_accounts/torn.csv").write_text("\n".join([lines[0], lines[1] + ',"and","more"', lines[2]]), "utf-8")
     (data / "web_accounts/headless.csv").write_text("\n".join([lines[3], lines[3], lines[4]]), "utf-8")
