@@ -32,7 +32,7 @@ TILLS: dict[str, Any] = {
     "fields": [{"name": name, "description": f"{name}."} for name in ("id", "amount")],
     "tables": {"products": {"columns": {"product_id": "id", "list_price_amount": "amount"}}},
 }
-LINES = {
+LINES: dict[str, list[dict[str, Any]]] = {
     "clicks/1.json": [{"id": "a", "amount": 1}, {"id": "b", "amount": 2.5, "user": {"name": "u"}}],
     "clicks/2.json": [
         {"id": "c", "amount": "three", "user": {"name": "u", "phone": SECRET}, "tags": ["x"]},
