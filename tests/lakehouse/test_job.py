@@ -100,11 +100,11 @@ def test_what_a_chain_remembers_of_its_ledger_is_what_a_new_reader_finds(spark: 
     assert remembered.begun_again.keys() == {"gold.marks"}
     found = ledger_of(spark, lake)
     assert found.good_versions() == remembered.good_versions
-    for run_date in (None, RUN_DATE, NEXT_DAY):
-        KNOWN[path].last(spark, path, run_date)
+    for asked in (None, RUN_DATE, NEXT_DAY):
+        KNOWN[path].last(spark, path, asked)
     assert (KNOWN[path].version, KNOWN[path].begun_again) == (remembered.version, remembered.begun_again)
-    for run_date, successes in remembered.successes.items():
-        assert KNOWN[path].successes[run_date] == successes
+    for asked, successes in remembered.successes.items():
+        assert KNOWN[path].successes[asked] == successes
 
 
 def test_a_failing_job_leaves_a_row_and_the_table_unharmed(spark: SparkSession, lake: Settings) -> None:
