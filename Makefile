@@ -17,7 +17,7 @@ with_java   = JAVA_HOME="$$(cat .setup/java_home)"
 python      = $(with_java) .venv/bin/python
 spark_home  = $$(.venv/bin/python -c 'import pyspark; print(*pyspark.__path__)')
 
-.PHONY: help setup run test test-sets check chaos mlflow thrift docs wheel lock clean clean-all
+.PHONY: help setup run test test-sets check chaos mlflow thrift kafka postgres docs wheel lock clean clean-all
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,12 @@ thrift: setup ## SQL over the tables for BI tools on 127.0.0.1:10000, in the for
 	@echo "  $(with_java) $(spark_home)/bin/beeline -u jdbc:hive2://127.0.0.1:10000 -e 'SHOW TABLES IN gold'"
 	@$(with_java) $(spark_home)/bin/spark-submit --properties-file conf/thrift.conf \
 	  --class org.apache.spark.sql.hive.thriftserver.HiveThriftServer2 spark-internal
+
+kafka: setup ## a Kafka broker on 127.0.0.1:9092, in the foreground; data below .cache/servers
+	@bin/servers.sh kafka run
+
+postgres: setup ## a PostgreSQL server on 127.0.0.1:5432, in the foreground; data below .cache/servers
+	@bin/servers.sh postgres run
 
 docs: setup ## write the generated pages: data dictionary, job table, picture
 	@$(python) -m jobs docs

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Make a checkout ready to run: virtual environment, Java, jars, local key. Run it as often as you like:
 # a step whose inputs have not changed is skipped, a step that was cut short is done again.
+# `bin/setup.sh kafka` and `bin/setup.sh postgres` bring what the local servers of bin/servers.sh need.
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -148,56 +149,76 @@ set_up_java() { # .setup/java_home says which Java it is; the Makefile hands it 
   mark_done java_home "$home"
 }
 
-# ---- jars ----------------------------------------------------------------------------------------------------------
+# ---- jars: an Ivy file, the list of their checksums, and the folder where they lie --------------------------------
 
-verify_jars() { # a folder: holds the jars of conf/jars.sha256, unchanged, and no other; prints what differs
+verify_jars() { # list, folder: it holds the jars of the list, unchanged, and no other; prints what differs
   local missing unknown
-  missing=$(LC_ALL=C comm -23 <(named_jars) <(present_jars "$1") | sed 's/$/ is missing/')
-  unknown=$(LC_ALL=C comm -13 <(named_jars) <(present_jars "$1") | sed 's/$/ is not in the list/')
+  missing=$(LC_ALL=C comm -23 <(named_jars "$1") <(present_jars "$2") | sed 's/$/ is missing/')
+  unknown=$(LC_ALL=C comm -13 <(named_jars "$1") <(present_jars "$2") | sed 's/$/ is not in the list/')
   if [[ -n $missing$unknown ]]; then
     printf '%s\n' ${missing:+"$missing"} ${unknown:+"$unknown"}
     return 1
   fi
-  (cd "$1" && sha256sum --check --quiet --strict - 2>/dev/null) <conf/jars.sha256
+  (cd "$2" && sha256sum --check --quiet --strict - 2>/dev/null) <"$1"
 }
 
-named_jars() { sed 's/^[0-9a-f]*  //' conf/jars.sha256 | LC_ALL=C sort; }
+named_jars() { sed 's/^[0-9a-f]*  //' "$1" | LC_ALL=C sort; }
 
 present_jars() { find "$1" -name '*.jar' -printf '%f\n' 2>/dev/null | LC_ALL=C sort; }
 
-fetch_jars() { # into a folder that takes the place of jars/ only when every jar is there and right
+fetch_jars() { # Ivy file, list, folder: which is replaced only when every jar is there and right
   local ivy new=$STAMPS/jars.new
   ivy=$(compgen -G '.venv/lib/python3*/site-packages/pyspark/jars/ivy-*.jar') ||
     fail "Spark's own ivy jar is missing from the virtual environment." "Start afresh: rm -rf .venv .setup && make setup"
   rm -rf "$new"
-  "$(<"$STAMPS/java_home")/bin/java" -Divy.default.ivy.user.dir="$PWD/.cache/ivy" -jar "$ivy" -ivy conf/ivy.xml \
+  "$(<"$STAMPS/java_home")/bin/java" -Divy.default.ivy.user.dir="$PWD/.cache/ivy" -jar "$ivy" -ivy "$1" \
     -cache .cache/ivy -confs default -retrieve "$new/[artifact]-[revision].[ext]" >"$STAMPS/ivy.log" 2>&1 || {
     echo
     grep -E 'UNRESOLVED|FAILED|not found|Exception' "$STAMPS/ivy.log" | head -n 15 >&2
-    fail "the jars of conf/ivy.xml could not be fetched (Ivy's own words: $STAMPS/ivy.log)." \
+    fail "the jars of $1 could not be fetched (Ivy's own words: $STAMPS/ivy.log)." \
       "Check that Maven Central can be reached, then start the jars afresh: rm -rf .cache/ivy && make setup"
   }
-  verify_jars "$new" || fail "what was fetched is not what conf/jars.sha256 names (above); it is refused." \
-    "If conf/ivy.xml was changed on purpose, look at $new and write the list anew:" \
-    "(cd $new && sha256sum -- *.jar) > conf/jars.sha256 && make setup" \
+  verify_jars "$2" "$new" || fail "what was fetched is not what $2 names (above); it is refused." \
+    "If $1 was changed on purpose, look at $new and write the list anew:" \
+    "(cd $new && sha256sum -- *.jar) > $2 && make setup" \
     "Otherwise throw the download away: rm -rf .cache/ivy && make setup"
-  rm -rf jars
-  mv "$new" jars
+  rm -rf "$3"
+  mkdir -p "$(dirname "$3")"
+  mv "$new" "$3"
 }
 
-set_up_jars() {
+set_up_jars() { # stamp, Ivy file, list, folder
   local inputs differences
-  inputs=$(fingerprint conf/ivy.xml conf/jars.sha256)
+  inputs=$(fingerprint "$2" "$3")
   # Looked at on every run, a third of a second: what was right at set-up may have been touched since.
-  if differences=$(verify_jars jars); then
-    is_done jars "$inputs" || mark_done jars "$inputs"
+  if differences=$(verify_jars "$3" "$4"); then
+    is_done "$1" "$inputs" || mark_done "$1" "$inputs"
     return
   fi
-  if [[ -d jars ]] && is_done jars "$inputs"; then
-    fail "jars/ has changed since it was set up; it is refused." "$differences" "Fetch it anew: rm -rf jars && make setup"
+  if [[ -d $4 ]] && is_done "$1" "$inputs"; then
+    fail "$4/ has changed since it was set up; it is refused." "$differences" "Fetch it anew: rm -rf $4 && make setup"
   fi
-  timed "jars of conf/ivy.xml" fetch_jars
-  mark_done jars "$inputs"
+  timed "jars of $2" fetch_jars "$2" "$3" "$4"
+  mark_done "$1" "$inputs"
+}
+
+# ---- local servers -------------------------------------------------------------------------------------------------
+
+find_postgres() { # .setup/postgres says in which folder its programs lie
+  local found
+  found=$(command -v initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' | sort -V | tail -n 1) || return 1
+  [[ -n $found ]] && dirname "$(readlink -f "$found")"
+}
+
+set_up_postgres() {
+  local programs
+  if ! programs=$(find_postgres); then
+    may_install || fail "no PostgreSQL server was found." "Install it, then try again:" \
+      "sudo apt-get update && sudo apt-get install -y postgresql"
+    timed "PostgreSQL, by apt-get" install_packages postgresql
+    programs=$(find_postgres) || fail "PostgreSQL is installed, but its initdb is not found in /usr/lib/postgresql."
+  fi
+  mark_done postgres "$programs"
 }
 
 # ---- the local key -------------------------------------------------------------------------------------------------
@@ -220,11 +241,21 @@ main() {
   mkdir -p "$STAMPS" .cache/home
   exec 9>"$STAMPS/lock"
   flock 9
-  set_up_python
-  set_up_java
-  set_up_jars
-  set_up_key
-  echo 'setup: everything is in place'
+  case ${1:-all} in
+    kafka)
+      set_up_java
+      set_up_jars kafka-jars conf/ivy-kafka.xml conf/kafka-jars.sha256 .cache/servers/kafka-jars
+      ;;
+    postgres) set_up_postgres ;;
+    all)
+      set_up_python
+      set_up_java
+      set_up_jars jars conf/ivy.xml conf/jars.sha256 jars
+      set_up_key
+      echo 'setup: everything is in place'
+      ;;
+    *) fail "there is nothing named $1 to set up" "bin/setup.sh [kafka|postgres]" ;;
+  esac
 }
 
-main
+main "$@"

@@ -20,8 +20,7 @@ RUN_DATE = dt.date(2025, 12, 28)
 # Published nowhere and used for nothing but tests.
 KEY = "00112233445566778899aabbccddeeff" * 2
 
-# One small, light session for the whole test run: of a few rows, planning and compiling is all the cost. The chain that the
-# tests submit to a cluster runs with Spark's own defaults, and must leave the same tables.
+# One small, light session for the whole test run: with a few rows, planning and compiling is all the cost.
 SPARK_CONF = {
     "spark.master": "local[2]",
     "spark.driver.memory": "2g",

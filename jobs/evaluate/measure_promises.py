@@ -3,7 +3,7 @@
 import dataclasses
 import datetime as dt
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from pyspark.sql import DataFrame
@@ -12,10 +12,22 @@ from pyspark.sql import functions as F
 from jobs.evaluate.best_possible import with_silence_probability
 from jobs.evaluate.scoreboard import Score, counted, scored
 from jobs.evaluate.true_customers import account_persons, customer_persons, identity_scores
+from jobs.evaluate.true_marks import (
+    bot_scores,
+    click_scores,
+    copy_scores,
+    duplicate_scores,
+    outlier_scores,
+    repair_scores,
+    return_scores,
+    ring_scores,
+)
 from jobs.lakehouse.boosters import with_interval, with_prediction
+from jobs.lakehouse.days import end_of_day
+from jobs.lakehouse.files import folder_exists
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.measures import accuracy_at, auc_of, bootstrap_sums
-from jobs.lakehouse.run import Run, end_of_day
+from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import ChurnSettings, DemandSettings, PrivacySettings
 from jobs.lakehouse.tables import date_slices
 
@@ -24,6 +36,7 @@ JOB = Job(
     reads=(
         "truth.*", "silver.order_lines", "silver.events", "silver.customer_ids", "gold.customer_features",
         "gold.churn_labels", "gold.demand_features", "models.churn", "models.demand",
+        "silver.event_flags", "silver.order_flags", "silver.order_line_flags", "silver.repairs",
     ),
     writes=(TABLE,),
     settings=(ChurnSettings, DemandSettings, PrivacySettings),
@@ -57,6 +70,36 @@ def capture_scores(run: Run) -> list[Score]:
         )
         for kind in (False, True)
     ]  # fmt: skip
+
+
+def cleaning_scores(run: Run, accounts: DataFrame) -> list[Score]:
+    """How well marks, removed duplicates and repairs follow the truth, of the parts that this world's truth tells of."""
+    lines, events = run.read("silver.order_lines").persist(), run.read("silver.events").persist()
+    order_flags, line_flags = run.read("silver.order_flags"), run.read("silver.order_line_flags")
+    event_flags = run.read("silver.event_flags")
+
+    def known(name: str) -> DataFrame:
+        return truth(run, name)
+
+    parts: dict[tuple[str, ...], Callable[[], list[Score]]] = {
+        ("bots",): lambda: bot_scores(known("bots"), events, event_flags),
+        ("repeated_clicks",): lambda: click_scores(known("repeated_clicks"), events, event_flags),
+        ("brushing_rings", "brushed_orders"): lambda: ring_scores(
+            known("brushing_rings"), known("brushed_orders"), lines, order_flags
+        ),
+        ("near_duplicates",): lambda: [
+            *copy_scores(known("near_duplicates"), lines, line_flags),
+            *duplicate_scores(known("feeds"), known("near_duplicates"), lines, events),
+        ],
+        ("outliers",): lambda: outlier_scores(known("outliers"), lines, line_flags),
+        ("persons", "brushing_rings"): lambda: return_scores(
+            known("persons"), accounts, known("brushing_rings"), lines, order_flags
+        ),
+        ("holes",): lambda: repair_scores(known("holes"), run.read("silver.repairs")),
+    }
+    folder = run.settings.path("truth")
+    told = [names for names in parts if all(folder_exists(run.spark, f"{folder}/{name}") for name in names)]
+    return [score for names in told for score in parts[names]()]
 
 
 def churn_rows(run: Run, test_date: dt.date) -> DataFrame:
@@ -197,6 +240,7 @@ def build(run: Run) -> None:
     if run.settings.simulated:
         accounts = account_persons(truth(run, "identifiers"), run.keys(), run.settings.calendar.phone_region).persist()
         scores += capture_scores(run)
+        scores += cleaning_scores(run, accounts)
         scores += identity_scores(run.read("silver.customer_ids"), accounts, measured_on)
         scores.append(churn_against_truth(run, tested, test_date, accounts))
         weeks = weeks.join(truth(run, "demand"), on=["product_id", "store_id", "week_start_date"], how="inner")

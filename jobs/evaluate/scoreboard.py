@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from jobs.lakehouse.measures import Floats, measured
+
+Z_95 = 1.959964
 
 
 @dataclass(frozen=True)
@@ -51,3 +54,18 @@ def counted(
     """A score that is a count over all there is, and so has no interval."""
     is_met = None if goal is None else bool(value >= goal)
     return Score(promise, metric, level, value, None, None, None, None, goal, is_met, measured_on, note)
+
+
+def shared(
+    promise: str, metric: str, level: str, hits: int, trials: int, measured_on: str, *, goal: float | None, note: str
+) -> Score:
+    """A score that is a share of independent things, with its score interval at 95% (Wilson 1927); null of none."""
+    if not trials:
+        return Score(promise, metric, level, None, None, None, None, None, goal, None, measured_on, note)
+    share, noise = hits / trials, Z_95 * Z_95 / trials
+    half = Z_95 * math.sqrt(share * (1 - share) / trials + noise / (4 * trials))
+    low, high = ((share + noise / 2 + sign * half) / (1 + noise) for sign in (-1, 1))
+    is_met = None if goal is None else share >= goal
+    return Score(
+        promise, metric, level, share, max(0.0, low), min(1.0, high), None, None, goal, is_met, measured_on, note
+    )

@@ -7,8 +7,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.features.panel import panel_dates
+from jobs.lakehouse.days import end_of_day
 from jobs.lakehouse.job import Job
-from jobs.lakehouse.run import Run, end_of_day
+from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import ChurnSettings, FeatureSettings
 from jobs.lakehouse.tables import date_slices
 

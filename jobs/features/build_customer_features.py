@@ -7,7 +7,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.features.panel import panel_dates
-from jobs.features.visibility import as_known, as_of_dates, with_customer
+from jobs.features.visibility import as_known, as_of_dates, until_excluded, with_customer
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import ChurnSettings, FeatureSettings
@@ -15,7 +15,14 @@ from jobs.lakehouse.tables import date_slices
 
 TABLE = "gold.customer_features"
 JOB = Job(
-    reads=("silver.order_lines", "silver.events", "silver.customer_ids"),
+    reads=(
+        "silver.order_lines",
+        "silver.events",
+        "silver.customer_ids",
+        "silver.order_flags",
+        "silver.order_line_flags",
+        "silver.event_flags",
+    ),
     writes=(TABLE,),
     settings=(FeatureSettings, ChurnSettings),
     is_dated=True,
@@ -132,12 +139,24 @@ def wanted_dates(run_date: dt.date, features: FeatureSettings, churn: ChurnSetti
     return sorted({run_date, *panel_dates(run_date, features, churn)})
 
 
+def clean_rows(run: Run, is_wanted: bool) -> tuple[DataFrame, DataFrame]:
+    """The order lines and events; where wanted, each only until it was known that clean figures leave it out."""
+    lines, events = run.read("silver.order_lines"), run.read("silver.events")
+    if not is_wanted:
+        return lines, events
+    lines = until_excluded(lines, run.read("silver.order_flags"), "order_id")
+    lines = until_excluded(lines, run.read("silver.order_line_flags"), "order_line_id", "revision")
+    event_flags = run.read("silver.event_flags").withColumnRenamed("arrived_at", "excluded_at")
+    return lines, until_excluded(events, event_flags, "event_id")
+
+
 def build(run: Run) -> None:
     settings, churn = run.part(FeatureSettings), run.part(ChurnSettings)
     days = wanted_dates(run.run_date, settings, churn)
+    lines, events = clean_rows(run, settings.exclude_flagged)
     features = customer_features(
-        run.read("silver.order_lines"),
-        run.read("silver.events"),
+        lines,
+        events,
         run.read("silver.customer_ids"),
         as_of_dates(run.spark, days, run.time_zone),
         settings.windows_days,

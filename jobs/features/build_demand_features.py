@@ -6,11 +6,18 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.job import Job
+from jobs.lakehouse.repaired import with_repaired
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import DemandSettings
 
 TABLE = "gold.demand_features"
-JOB = Job(reads=("gold.demand_history", "silver.products"), writes=(TABLE,), settings=(DemandSettings,))
+REPAIRS = "silver.repairs"
+JOB = Job(
+    reads=("gold.demand_history", "silver.products", REPAIRS),
+    writes=(TABLE,),
+    settings=(DemandSettings,),
+    can_lack=(REPAIRS,),
+)
 SERIES = ("product_id", "store_id")
 MEAN_WEEKS = (4, 13, 26, 52)
 YEAR_WEEKS = 52
@@ -108,7 +115,10 @@ def demand_features(history: DataFrame, products: DataFrame, settings: DemandSet
 
 def build(run: Run) -> None:
     settings = run.part(DemandSettings)
-    features = demand_features(run.read("gold.demand_history"), run.read("silver.products"), settings)
+    products = run.read("silver.products")
+    if run.has(REPAIRS):
+        products = with_repaired(products, run.read(REPAIRS), "products", "product_id", "category")
+    features = demand_features(run.read("gold.demand_history"), products, settings)
     run.publish(TABLE, features.select(*run.contract(TABLE).column_names))
 
 

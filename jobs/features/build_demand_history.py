@@ -5,12 +5,17 @@ import sys
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.features.visibility import until_excluded
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.run import Run
-from jobs.lakehouse.settings import DemandSettings
+from jobs.lakehouse.settings import DemandSettings, FeatureSettings
 
 TABLE = "gold.demand_history"
-JOB = Job(reads=("silver.order_lines",), writes=(TABLE,), settings=(DemandSettings,))
+JOB = Job(
+    reads=("silver.order_lines", "silver.order_flags", "silver.order_line_flags"),
+    writes=(TABLE,),
+    settings=(DemandSettings, FeatureSettings),
+)
 SERIES = ("product_id", "store_id")
 # A price this far below list counts as a promotion.
 PROMOTION_DISCOUNT = 0.05
@@ -88,7 +93,11 @@ def iso_week(day: Column) -> Column:
 
 def build(run: Run) -> None:
     lines, close_after_days = run.read("silver.order_lines"), run.part(DemandSettings).close_after_days
-    sales = as_weekly_sales(lines, close_after_days, run.time_zone)
+    clean = lines
+    if run.part(FeatureSettings).exclude_flagged:
+        clean = until_excluded(clean, run.read("silver.order_flags"), "order_id")
+        clean = until_excluded(clean, run.read("silver.order_line_flags"), "order_line_id", "revision")
+    sales = as_weekly_sales(clean, close_after_days, run.time_zone)
     history = as_filled_weeks(sales, last_closed_week(lines, close_after_days, run.time_zone))
     described = history.withColumns(
         {"iso_week": iso_week(F.col("week_start_date")), "currency_code": F.lit(run.settings.calendar.currency_code)}

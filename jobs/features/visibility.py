@@ -7,7 +7,7 @@ import datetime as dt
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.lakehouse.run import end_of_day
+from jobs.lakehouse.days import end_of_day
 
 
 def with_customer(rows: DataFrame, customer_ids: DataFrame, kind: str, column: str) -> DataFrame:
@@ -33,6 +33,22 @@ def with_customer(rows: DataFrame, customer_ids: DataFrame, kind: str, column: s
         }
     )
     return spans.where("visible_to is null or visible_from < visible_to").drop("valid_from", "valid_to")
+
+
+def until_excluded(rows: DataFrame, flags: DataFrame, *key: str) -> DataFrame:
+    """The rows, each superseded at the latest when it was known that clean figures leave it out.
+
+    So a row counts as of the dates before, and not as of those after: nobody knew then, and everybody knows now.
+
+    Args:
+        rows: with the key, and `superseded_at` where rows have revisions.
+        flags: with the key and `excluded_at`, at most one row per key.
+        key: what the two have in common.
+    """
+    known = flags.where("excluded_at is not null").select(*key, "excluded_at")
+    superseded_at = F.col("superseded_at") if "superseded_at" in rows.columns else F.lit(None).cast("timestamp")
+    joined = rows.join(known, on=list(key), how="left")
+    return joined.withColumn("superseded_at", F.least(superseded_at, "excluded_at")).drop("excluded_at")
 
 
 def as_of_dates(spark: SparkSession, dates: list[dt.date], time_zone: str) -> DataFrame:

@@ -6,9 +6,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.job import Job
+from jobs.lakehouse.repaired import with_repaired
 from jobs.lakehouse.run import Run
 
-JOB = Job(reads=("silver.accounts", "silver.customer_ids"), writes=("silver.customers",))
+REPAIRS = "silver.repairs"
+JOB = Job(reads=("silver.accounts", "silver.customer_ids", REPAIRS), writes=("silver.customers",), can_lack=(REPAIRS,))
 
 
 def last_known(column: str) -> Column:
@@ -41,7 +43,10 @@ def as_customers(customer_ids: DataFrame, accounts: DataFrame) -> DataFrame:
 
 
 def build(run: Run) -> None:
-    run.publish("silver.customers", as_customers(run.read("silver.customer_ids"), run.read("silver.accounts")))
+    accounts = run.read("silver.accounts")
+    if run.has(REPAIRS):
+        accounts = with_repaired(accounts, run.read(REPAIRS), "accounts", "account_id", "city")
+    run.publish("silver.customers", as_customers(run.read("silver.customer_ids"), accounts))
 
 
 if __name__ == "__main__":

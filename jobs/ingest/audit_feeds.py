@@ -10,9 +10,11 @@ from pyspark.sql import functions as F
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.quality import Audited
 from jobs.lakehouse.run import Run
-from jobs.lakehouse.sources import FeedExpectations, Source
+from jobs.lakehouse.sources import Source
+from jobs.lakehouse.tables import date_slices
 
-JOB = Job(reads=("bronze.*",), writes=(), is_dated=True)
+JOB = Job(reads=("bronze.*",), writes=("ops.feeds",), is_dated=True)
+TABLE = "ops.feeds"
 WEEKS_BEFORE, WEEKS_NEEDED = 8, 4
 NOTHING_ARRIVED = (None, 0, None)
 
@@ -72,23 +74,22 @@ def _audited(source: Source, expectation: str, is_met: bool, told: str) -> Audit
 
 
 def build(run: Run) -> None:
-    judged = {name: source for name, source in run.sources.items() if source.expect != FeedExpectations()}
     arrived = [
         run.read(source.bronze_table).select(F.lit(name).alias("source"), F.col("_arrived_at").alias("arrived_at"))
-        for name, source in judged.items()
+        for name, source in run.sources.items()
         if run.has(source.bronze_table)
     ]
-    known = (
-        {source: told for source, *told in arrivals_by_feed(reduce(DataFrame.union, arrived), run.as_of).collect()}
-        if arrived
-        else {}
-    )
+    feeds = arrivals_by_feed(reduce(DataFrame.union, arrived), run.as_of).collect() if arrived else []
+    known = {source: told for source, *told in feeds}
     audited = []
-    for name, source in judged.items():
+    for name, source in run.sources.items():
         newest_at, rows_this_week, usual_rows = known.get(name, NOTHING_ARRIVED)
         audited += audited_feed(source, newest_at, rows_this_week, usual_rows, run.as_of)
-    run.facts["feeds"] = f"{len(judged)} judged, {sum(not entry.is_met for entry in audited)} promises not kept"
+    broken = sum(not entry.is_met for entry in audited)
+    run.facts["feeds"] = f"{len(known)} of {len(run.sources)} delivered, {broken} promises not kept"
     run.judge(audited, "the owner of the feed can tell why; `severity: warning` lets runs go on")
+    rows = run.spark.createDataFrame([(run.run_date, *row) for row in feeds], run.contract(TABLE).schema)
+    run.publish(TABLE, rows, date_slices("run_date", [run.run_date]))
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@ import csv
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from jobs.ingest.shapes import json_shapes
 from jobs.lakehouse.errors import DataError
 from jobs.lakehouse.files import FileEntry, UnreadableFileError, content_digest, first_line
 from jobs.lakehouse.sources import Source
@@ -38,6 +40,11 @@ class Delivery:
     reason: str | None = None
     types: tuple[str, ...] = ()
 
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The kind of each field; empty where the file tells none."""
+        return dict(zip(self.header, self.types, strict=True)) if self.types else {}
+
 
 def new_deliveries(
     spark: SparkSession, source: Source, entries: list[FileEntry], known: Mapping[str, KnownDelivery]
@@ -61,7 +68,7 @@ def new_deliveries(
                 f"now {(delivery.content_hash or 'unreadable')[:12]}…); deliver corrections under a new name, "
                 "and put the old file back"
             )
-    return found
+    return _with_shapes(spark, source, found) if source.format == "json" else found
 
 
 def _examined(spark: SparkSession, source: Source, entry: FileEntry) -> Delivery:
@@ -73,22 +80,41 @@ def _examined(spark: SparkSession, source: Source, entry: FileEntry) -> Delivery
         )
     delivery_id = _delivery_id(entry.name, digest)
     is_text = source.format != "parquet"
+    # The fields of JSON are looked up for all new files at once.
     if source.format == "json" or (is_text and (entry.size == 0 or not source.has_header)):
         return Delivery(delivery_id, source.source, entry, digest)
     try:
         header, types = _csv_header(spark, source, entry) if is_text else _parquet_header(spark, entry)
-    except PySparkException as error:
-        reason = f"unreadable as {source.format}: {error.getCondition() or type(error).__name__}"
+    except (PySparkException, Py4JJavaError) as error:
+        told = error.getCondition() if isinstance(error, PySparkException) else None
+        reason = f"unreadable as {source.format}: {told or 'CANNOT_READ_FILE_FOOTER'}"
         return Delivery(delivery_id, source.source, entry, digest, reason=reason)
+    return _judged(Delivery(delivery_id, source.source, entry, digest, header, types=types), source)
+
+
+def _with_shapes(spark: SparkSession, source: Source, found: list[Delivery]) -> list[Delivery]:
+    """The deliveries of JSON with the fields that they have; those whose bytes can't be read have none."""
+    readable = [delivery.entry for delivery in found if delivery.reason is None and delivery.entry.size]
+    if not readable:
+        return found
+    shapes = json_shapes(spark, source, [as_one_path(entry.path) for entry in readable])
+    return [
+        _judged(replace(delivery, header=tuple(shape), types=tuple(shape.values())), source)
+        if (shape := shapes.get(delivery.entry.uri))
+        else delivery
+        for delivery in found
+    ]
+
+
+def _judged(delivery: Delivery, source: Source) -> Delivery:
+    """The delivery, with the reason against it where it lacks fields that the feed must have, or has one twice."""
+    header = delivery.header
     required = [field.name for field in source.fields if not field.is_optional]
     missing = [name for name in required if _top(name, source) not in header]
-    repeated = {name for name in header if header.count(name) > 1}
-    # An unknown name may be the first row of a file without a header, and so a person's; it is not told.
-    declared = {_top(field.name, source) for field in source.fields}
-    doubled = sorted(repeated & declared) or ["undeclared ones"] * bool(repeated)
+    doubled = sorted({name for name in header if header.count(name) > 1})
     reasons = [f"columns missing: {', '.join(missing)}"] * bool(missing and header)
     reasons += [f"columns twice: {', '.join(doubled)}"] * bool(doubled)
-    return Delivery(delivery_id, source.source, entry, digest, header, "; ".join(reasons) or None, types)
+    return replace(delivery, reason="; ".join(reasons) or None)
 
 
 def _csv_header(spark: SparkSession, source: Source, entry: FileEntry) -> tuple[tuple[str, ...], tuple[str, ...]]:

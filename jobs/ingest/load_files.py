@@ -2,20 +2,34 @@
 
 import datetime as dt
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import reduce
+from itertools import pairwise
 
+from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.ingest.deliveries import Delivery, KnownDelivery, new_deliveries
-from jobs.ingest.records import payloads, personal_values, read_records, with_arrival, with_record_id, with_tokens
+from jobs.ingest.records import (
+    as_bronze,
+    payloads,
+    personal_values,
+    read_records,
+    with_arrival,
+    with_record_id,
+    with_tokens,
+)
+from jobs.ingest.shapes import retyped, undeclared
 from jobs.lakehouse.errors import DataError, QualityGateError
 from jobs.lakehouse.files import list_files
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.personal import sealed
+from jobs.lakehouse.quality import Audited
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import IngestSettings, PrivacySettings
-from jobs.lakehouse.sources import Source
+from jobs.lakehouse.sources import Source, fed_by
 from jobs.lakehouse.tables import Write, read_table, table_version
 
 JOB = Job(
@@ -26,18 +40,10 @@ JOB = Job(
 DELIVERIES = "ops.deliveries"
 
 
-def as_bronze(records: DataFrame, source: Source) -> DataFrame:
-    """The records as bronze keeps them; what did not parse has no fields, its line lies in the vault."""
-    is_unparseable = F.col("_raw_line").isNotNull()
-    technical = ["_record_id", "_arrived_at", "_delivery_id"]
-    fields = [name for name in source.bronze_contract.column_names if name not in (*technical, "_is_unparseable")]
-    kept = [F.when(~is_unparseable, F.col(name)).alias(name) for name in fields]
-    return records.select(*kept, *technical, is_unparseable.alias("_is_unparseable"))
-
-
 def build(run: Run) -> None:
     now = dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
-    found = {name: _new_deliveries(run, source) for name, source in run.sources.items()}
+    known = _known(run)
+    found = {name: _new_deliveries(run, source, known) for name, source in fed_by(run.sources, "files").items()}
     taken = [delivery for deliveries in found.values() for delivery in deliveries]
     _refuse_if_too_many_are_bad(taken, run.part(IngestSettings))
     sealed_values, sealed_lines = [], []
@@ -48,13 +54,15 @@ def build(run: Run) -> None:
             continue
         keys = run.keys()
         plain = with_arrival(read_records(run.spark, source, good), source, now)
-        records = with_record_id(with_tokens(plain, source, keys, run.settings.calendar.phone_region), source)
+        tokenised = with_tokens(plain, source, keys, run.settings.calendar.phone_region)
+        records = run.keep(in_memory(with_record_id(tokenised, source)))
         slice_name = ",".join(sorted(delivery.delivery_id for delivery in good))
         fresh = _without_committed(run, source, as_bronze(records, source))
         run.publish(source.bronze_table, fresh, run.once(source.bronze_table, slice_name))
         values = personal_values(records, source, keys.key_id)
         sealed_values += [sealed(values, keys, "plain", "token")] if values is not None else []
-        sealed_lines.append(sealed(payloads(records, source, keys.key_id), keys, "plain", "record_id"))
+        lines = payloads(records, source, keys.key_id)
+        sealed_lines += [] if lines.isEmpty() else [sealed(lines, keys, "plain", "record_id")]
     if sealed_values:
         every_value = reduce(DataFrame.union, sealed_values).dropDuplicates(["token"])
         run.publish("vault.personal_values", every_value, Write("insert"))
@@ -62,26 +70,38 @@ def build(run: Run) -> None:
         run.publish("vault.payloads", reduce(DataFrame.union, sealed_lines), Write("insert"))
     if taken:
         run.publish(DELIVERIES, _as_delivery_rows(run, taken, now), Write("insert"))
+    _audit_fields(run, taken)
     _tell(run, taken)
 
 
-def _new_deliveries(run: Run, source: Source) -> list[Delivery]:
+@contextmanager
+def in_memory(records: DataFrame) -> Iterator[DataFrame]:
+    """The records, parted and tokenised once for all that is made of them; they hold plain values, so no disk sees them."""
+    kept = records.persist(StorageLevel.MEMORY_ONLY)
+    try:
+        yield kept
+    finally:
+        kept.unpersist()
+
+
+def _new_deliveries(run: Run, source: Source, known: Mapping[str, dict[str, KnownDelivery]]) -> list[Delivery]:
     entries = list_files(run.spark, run.settings.path("data"), source.files)
     if not entries:
         raise DataError(f"no file matches {source.files} in {run.settings.path('data')} (feed {source.source})")
-    return new_deliveries(run.spark, source, entries, _known(run, source))
+    return new_deliveries(run.spark, source, entries, known.get(source.source, {}))
 
 
-def _known(run: Run, source: Source) -> dict[str, KnownDelivery]:
-    """What the lake knows of this feed's files; one row per file ever delivered."""
+def _known(run: Run) -> dict[str, dict[str, KnownDelivery]]:
+    """What the lake knows of the files of each feed; one row per file ever delivered."""
     path = run.lake.path(DELIVERIES)
-    if table_version(run.spark, path) is None:
-        return {}
-    rows = read_table(run.spark, path).where(F.col("source") == source.source).orderBy("_loaded_at")
-    return {
-        row["file"]: KnownDelivery(row["file"], row["size_bytes"], row["changed_at_ms"], row["content_hash"])
-        for row in rows.select("file", "size_bytes", "changed_at_ms", "content_hash").toLocalIterator()
-    }
+    known: dict[str, dict[str, KnownDelivery]] = {}
+    if table_version(run.spark, path) is not None:
+        told = read_table(run.spark, path).orderBy("_loaded_at")
+        for source, *file in told.select(
+            "source", "file", "size_bytes", "changed_at_ms", "content_hash"
+        ).toLocalIterator():
+            known.setdefault(source, {})[file[0]] = KnownDelivery(*file)
+    return known
 
 
 def _without_committed(run: Run, source: Source, bronze: DataFrame) -> DataFrame:
@@ -113,6 +133,7 @@ def _as_delivery_rows(run: Run, taken: list[Delivery], now: dt.datetime) -> Data
             "quarantined" if delivery.reason else "loaded",
             delivery.reason,
             now,
+            list(delivery.kinds.items()) or None,
         )
         for delivery in taken
     ]
@@ -124,13 +145,38 @@ def _tell(run: Run, taken: list[Delivery]) -> None:
     run.facts["files"] = f"{len(taken) - len(bad)} loaded, {len(bad)} quarantined"
     for delivery in bad[:5]:
         run.facts[delivery.entry.name] = delivery.reason or ""
-    # The header of a file that is not taken may be a row of values.
+
+
+def _audit_fields(run: Run, taken: list[Delivery]) -> None:
+    """Say which fields are new or have changed their kind; a header of a file that is not taken may be a row of values."""
     good = [delivery for delivery in taken if not delivery.reason]
-    for source in run.sources.values():
-        declared = {field.name for field in source.fields}
-        undeclared = {name for entry in good if entry.source == source.source for name in entry.header} - declared
-        if undeclared:
-            run.facts[source.source] = f"undeclared columns left out: {', '.join(sorted(undeclared))}"
+    for source in fed_by(run.sources, "files").values():
+        own = [delivery for delivery in good if delivery.source == source.source]
+        if own:
+            names = undeclared({name for delivery in own for name in delivery.header}, source)
+            tells_kinds = any(delivery.kinds for delivery in own)
+            kinds = [_last_fields(run, source) if tells_kinds else {}, *(delivery.kinds for delivery in own)]
+            changed = sorted({told for before, now in pairwise(filter(None, kinds)) for told in retyped(before, now)})
+            held = (("every field is declared", names), ("fields keep their kinds", changed))
+            run.judge(
+                [Audited(source.bronze_table, told, "warning", not found, ", ".join(found)) for told, found in held],
+                "",
+            )
+
+
+def _last_fields(run: Run, source: Source) -> dict[str, str]:
+    """The kinds of the fields in the feed's delivery before these."""
+    path = run.lake.path(DELIVERIES)
+    if table_version(run.spark, path) is None:
+        return {}
+    known = read_table(run.spark, path)
+    last = (
+        known.where((F.col("source") == source.source) & F.col("fields").isNotNull())
+        if "fields" in known.columns
+        else known.limit(0)
+    )
+    row = last.orderBy(F.desc("_loaded_at"), F.desc("file")).first()
+    return {field["name"]: field["kind"] for field in row["fields"]} if row else {}
 
 
 if __name__ == "__main__":

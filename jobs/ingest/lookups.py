@@ -10,7 +10,7 @@ from jobs.lakehouse.sources import Lookup
 VERSIONS = "_versions"
 
 
-def with_looked_up(records: DataFrame, other: DataFrame, lookup: Lookup) -> DataFrame:
+def with_looked_up(records: DataFrame, other: DataFrame, lookup: Lookup, tells_time: bool) -> DataFrame:
     """Each record once, with the fields that it looks up; they are null where no record of the other feed has its key.
 
     Of several records with one key it takes what was known when it arrived: the newest one that had arrived by then, or
@@ -18,9 +18,10 @@ def with_looked_up(records: DataFrame, other: DataFrame, lookup: Lookup) -> Data
     the other feed's record that arrives later waits until the record itself is delivered again.
 
     Args:
-        records: bronze records; `_arrived_at` may be null where the feed tells no time.
+        records: bronze records.
         other: bronze records of the feed that is looked up.
         lookup: the keys and the fields.
+        tells_time: whether the records have an arrival of their own; one that lacks it all the same stays without.
     """
     keys = [f"_key_{position}" for position, _ in enumerate(lookup.by)]
     own_keys = [F.col(name).alias(key) for name, key in zip(lookup.by, keys, strict=True)]
@@ -29,7 +30,9 @@ def with_looked_up(records: DataFrame, other: DataFrame, lookup: Lookup) -> Data
     found = _known_when(F.col("_arrived_at"))
     looked_up = [found[name].alias(name) for name in lookup.fields]
     kept = [F.col(name) for name in records.columns if name != "_arrived_at"]
-    return joined.select(*kept, *looked_up, F.greatest("_arrived_at", found["_arrived_at"]).alias("_arrived_at"))
+    known_at = F.greatest("_arrived_at", found["_arrived_at"])
+    arrived_at = F.when(F.col("_arrived_at").isNotNull(), known_at) if tells_time else known_at
+    return joined.select(*kept, *looked_up, arrived_at.alias("_arrived_at"))
 
 
 def _versions(other: DataFrame, lookup: Lookup, keys: list[str]) -> DataFrame:

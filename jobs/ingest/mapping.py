@@ -13,7 +13,7 @@ from jobs.lakehouse.contracts import Contract
 from jobs.lakehouse.errors import ConfigurationError, DataError
 from jobs.lakehouse.quality import REASONS, RECORD, UNPARSEABLE
 from jobs.lakehouse.run import Run
-from jobs.lakehouse.sources import LocalTime, Source, TableMapping, sources_of
+from jobs.lakehouse.sources import DELETED, LOOKED_UP, LocalTime, Source, TableMapping, sources_of
 
 # What the frame of a silver table fills in itself.
 GIVEN = ("source", "arrived_at", "superseded_at", "revision", "_record_id")
@@ -49,12 +49,16 @@ def _applicable(bronze: DataFrame, source: Source, mapping: TableMapping, table:
 
 
 def _with_lookups(run: Run, bronze: DataFrame, source: Source) -> DataFrame:
-    """The records with the fields that they look up in other feeds, those declared first looked up first."""
+    """The records with the fields that they look up in other feeds, those declared first looked up first.
+
+    A record that lost the time which its feed tells gets none from elsewhere: nobody can say when it was known.
+    """
+    tells_time = source.arrival != LOOKED_UP
     for lookup in source.lookups:
         other = run.sources[lookup.source]
         if not run.has(other.bronze_table):
             raise DataError(f"feed {source.source} looks up feed {other.source}, of which nothing has arrived")
-        bronze = with_looked_up(bronze, run.read(other.bronze_table), lookup)
+        bronze = with_looked_up(bronze, run.read(other.bronze_table), lookup, tells_time)
     return bronze
 
 
@@ -92,6 +96,7 @@ def as_mapped(bronze: DataFrame, source: Source, mapping: TableMapping, contract
         F.col("_record_id"),
         F.when(F.col("_is_unparseable"), F.array(F.lit(UNPARSEABLE))).otherwise(found).alias(REASONS),
         F.struct(*fields).alias(RECORD),
+        *[F.coalesce(name, F.lit(False)).alias(name) for name in (DELETED.name,) if name in bronze.columns],
     )
 
 

@@ -1,4 +1,4 @@
-"""Records: the rows of delivered files as text, each with an id and the time at which it arrived."""
+"""Records: what the feeds deliver, each field as text, with an id and the time at which it arrived."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from jobs.ingest.deliveries import Delivery, as_one_path
+from jobs.ingest.shapes import file_uri, undeclared, undeclared_in_columns, undeclared_in_json
 from jobs.lakehouse.keys import Keys
 from jobs.lakehouse.personal import digest, tokenised
 from jobs.lakehouse.sources import LOOKED_UP, Source
@@ -21,24 +22,34 @@ def read_records(spark: SparkSession, source: Source, deliveries: list[Delivery]
     """One row per record of the files, every declared field as text, with the raw line of those that don't parse.
 
     Files are read by their own headers: those with one header (and, in Parquet, one set of types) together, whatever
-    the order of its columns. CSV without a header has the fields in the order of their declaration.
+    the order of its columns. CSV without a header has the fields in the order of their declaration. A line break within
+    quotes is a line feed, whatever the file's own line ends are.
     """
-    shapes = sorted({(delivery.header, delivery.types) for delivery in deliveries})
+    shapes = sorted({_shape(delivery, source) for delivery in deliveries})
     frames = [
-        _read_files(spark, source, header, [d for d in deliveries if (d.header, d.types) == (header, types)])
-        for header, types in shapes
+        _read_files(spark, source, shape[0], [entry for entry in deliveries if _shape(entry, source) == shape])
+        for shape in shapes
     ]
     return reduce(DataFrame.unionByName, frames)
 
 
+def _shape(delivery: Delivery, source: Source) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What files must have in common to be read together: of lines of JSON, each tells its own fields."""
+    return ((), ()) if source.format == "json" else (delivery.header, delivery.types)
+
+
 def _read_files(spark: SparkSession, source: Source, header: tuple[str, ...], deliveries: list[Delivery]) -> DataFrame:
     paths = [as_one_path(delivery.entry.path) for delivery in deliveries]
+    ids = F.create_map(*[F.lit(text) for entry in deliveries for text in (entry.entry.uri, entry.delivery_id)])
+    delivery_id = F.try_element_at(ids, file_uri()).alias("_delivery_id")
+    strangers = undeclared({name for delivery in deliveries for name in delivery.header}, source)
+    if source.format == "json":
+        lines = spark.read.text(paths).select(F.regexp_replace("value", "^\ufeff", "").alias("value"), delivery_id)
+        told = lines.where(F.trim("value") != "").withColumn("_undeclared", undeclared_in_json(strangers))
+        return parted(told, source)
     if source.format == "parquet":
         parsed = spark.read.parquet(*paths)
-    elif source.format == "json":
-        parsed = spark.read.schema(_json_schema(source)).json(
-            paths, columnNameOfCorruptRecord=CORRUPT, mode="PERMISSIVE"
-        )
+        strangers = [name for name in strangers if not any(f.name.startswith(f"{name}.") for f in source.fields)]
     else:
         columns = [StructField(name, StringType()) for name in header or [field.name for field in source.fields]]
         parsed = spark.read.schema(StructType([*columns, StructField(CORRUPT, StringType())])).csv(
@@ -52,15 +63,37 @@ def _read_files(spark: SparkSession, source: Source, header: tuple[str, ...], de
             columnNameOfCorruptRecord=CORRUPT,
             maxCharsPerColumn=-1,
         )
-    ids = F.create_map(*[F.lit(text) for entry in deliveries for text in (entry.entry.uri, entry.delivery_id)])
     fields = [_field(parsed, field.name).alias(field.column) for field in source.fields]
     return parsed.select(
         *fields,
         _field(parsed, CORRUPT).alias("_raw_line"),
-        # Spark writes file:/// where Hadoop writes file:/.
-        F.try_element_at(ids, F.regexp_replace(F.col("_metadata.file_path"), "^file:/+", "file:/")).alias(
-            "_delivery_id"
-        ),
+        delivery_id,
+        undeclared_in_columns(parsed, strangers).alias("_undeclared"),
+    )
+
+
+def parted(lines: DataFrame, source: Source, max_bytes: int | None = None) -> DataFrame:
+    """The lines of JSON parted into the feed's fields, each as text; `_raw_line` holds those that can't be.
+
+    A line is taken if it is UTF-8, not longer than `max_bytes`, and one object in which the fields lie where they should.
+
+    Args:
+        lines: one row per line, in the column `value`; other columns stay as they are.
+        source: the feed.
+        max_bytes: the length from which a line is not even looked at.
+    """
+    is_readable = F.is_valid_utf8("value")
+    if max_bytes is not None:
+        is_readable = is_readable & (F.octet_length("value") <= max_bytes)
+    options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
+    parsed = lines.withColumn(
+        "_parsed", F.from_json(F.when(is_readable, F.col("value")), _json_schema(source), options)
+    )
+    is_parted = F.col("_parsed").isNotNull() & F.col(f"_parsed.{CORRUPT}").isNull()
+    return parsed.select(
+        *[F.col(f"_parsed.{field.name}").alias(field.column) for field in source.fields],
+        F.when(~is_parted, F.coalesce(F.make_valid_utf8("value"), F.lit(""))).alias("_raw_line"),
+        *[name for name in lines.columns if name != "value"],
     )
 
 
@@ -100,6 +133,19 @@ def with_record_id(records: DataFrame, source: Source) -> DataFrame:
     return records.withColumn("_record_id", F.md5(told.cast("binary"))).drop("_raw_line_digest")
 
 
+def as_bronze(records: DataFrame, source: Source) -> DataFrame:
+    """The records as bronze keeps them; what did not parse has no fields, its line lies in the vault."""
+    is_unparseable = F.col("_raw_line").isNotNull()
+    technical = ["_record_id", "_arrived_at", "_delivery_id"]
+    given = (*technical, "_is_unparseable", "_undeclared_fields", "_is_deleted")
+    fields = [name for name in source.bronze_contract.column_names if name not in given]
+    kept = [F.when(~is_unparseable, F.col(name)).alias(name) for name in fields]
+    deleted = [F.col("_is_deleted")] if source.table else []
+    names = F.json_object_keys("_undeclared") if "_undeclared" in records.columns else F.lit(None)
+    told = [is_unparseable.alias("_is_unparseable"), names.cast("array<string>").alias("_undeclared_fields")]
+    return records.select(*kept, *technical, *told, *deleted)
+
+
 def with_arrival(records: DataFrame, source: Source, now: dt.datetime) -> DataFrame:
     """The records with `_arrived_at` in UTC, by the source's own declaration: an expression over its fields, or `now`.
 
@@ -125,8 +171,10 @@ def with_tokens(records: DataFrame, source: Source, keys: Keys, region: str) -> 
                 F.col("_made.normalised").alias(f"{field.column}_normalised"),
             )
             records = records.drop("_made", field.column)
-    if any(field.personal for field in source.fields):
-        return records.withColumn("_raw_line_digest", digest(keys, F.col("_raw_line")))
+    has_undeclared = "_undeclared" in records.columns
+    if has_undeclared or any(field.personal for field in source.fields):
+        line = F.coalesce("_raw_line", "_undeclared") if has_undeclared else F.col("_raw_line")
+        return records.withColumn("_raw_line_digest", digest(keys, line))
     return records
 
 
@@ -147,10 +195,16 @@ def personal_values(records: DataFrame, source: Source, key_id: str) -> DataFram
 
 
 def payloads(records: DataFrame, source: Source, key_id: str) -> DataFrame:
-    """One row per record that did not parse: its id and its raw line."""
-    return records.where(F.col("_raw_line").isNotNull()).select(
+    """One row per record that did not parse, with its raw line, or that has undeclared fields, with these as JSON.
+
+    Nobody has said yet whether an undeclared field is personal; so it is kept where personal values are.
+    """
+    is_line = F.col("_raw_line").isNotNull()
+    plain = F.coalesce("_raw_line", "_undeclared") if "_undeclared" in records.columns else F.col("_raw_line")
+    return records.where(plain.isNotNull()).select(
         F.col("_record_id").alias("record_id"),
         F.lit(source.source).alias("source"),
+        F.when(is_line, "raw_line").otherwise("undeclared_fields").alias("payload_kind"),
         F.lit(key_id).alias("key_id"),
-        F.col("_raw_line").alias("plain"),
+        plain.alias("plain"),
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.lakehouse.quality import DUPLICATE, is_rejected
+from jobs.lakehouse.quality import DUPLICATE, REASONS, UNPARSEABLE, is_rejected
+from jobs.lakehouse.sources import DELETED
 
 # What may differ between two deliveries of the same content; two feeds that say the same of a thing say it once.
-NOT_CONTENT = ("source", "arrived_at", "_record_id", "_reject_reasons", "_record")
+NOT_CONTENT = ("source", "arrived_at", "_record_id", "_reject_reasons", "_record", DELETED.name)
 
 
 def as_revisions(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
@@ -16,11 +17,15 @@ def as_revisions(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
 
     In order of arrival a row that says the same as the one before it, under the same key, is a duplicate; one that says
     something else is the next revision. So silver can be read as of any time: a revision holds from its `arrived_at`
-    until its `superseded_at`. Rejected rows don't supersede; those alike to the letter are duplicates of each other.
+    until its `superseded_at`. Rejected rows don't supersede; those alike to the letter are duplicates of each other, unless
+    they could not be parted into fields: nobody knows what these say.
     What arrived at the same time is ordered by what it says, so that the way it was split into files changes nothing.
+    A deletion is a last revision that ends when it begins, so that none holds after it.
     """
-    content = F.xxhash64(*[F.col(name) for name in rows.columns if name not in NOT_CONTENT])
-    raw = F.xxhash64("_record")
+    deletions = [F.coalesce(name, F.lit(False)) for name in (DELETED.name,) if name in rows.columns]
+    is_deleted = deletions[0] if deletions else F.lit(False)
+    content = F.xxhash64(*[F.col(name) for name in rows.columns if name not in NOT_CONTENT], *deletions)
+    raw = _as_it_came()
     told = rows.withColumn("_content", F.when(is_rejected(), raw).otherwise(content))
     identity = F.when(is_rejected(), F.concat_ws(" ", F.lit("rejected"), raw)).otherwise(_joined(key))
     arrivals = Window.partitionBy("_identity").orderBy("arrived_at", "_content", "_record_id")
@@ -32,21 +37,31 @@ def as_revisions(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
     return (
         marked.withColumn("revision", F.row_number().over(kept_first))
         .withColumn("superseded_at", F.when(is_next_kept, F.lead("arrived_at").over(kept_first)))
-        .drop("_identity", "_content")
+        .withColumn("superseded_at", F.when(is_deleted, F.col("arrived_at")).otherwise(F.col("superseded_at")))
+        .drop("_identity", "_content", DELETED.name)
     )
 
 
 def as_first_arrivals(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
-    """One row per delivery of things that never change, such as events: all but the first arrival are duplicates."""
-    identity = F.when(is_rejected(), F.xxhash64("_record").cast("string")).otherwise(_joined(key))
+    """One row per delivery of things that never change, such as events: all but the first arrival are duplicates.
+
+    That they were deleted somewhere doesn't undo that they happened: a deletion is a duplicate as well.
+    """
+    identity = F.when(is_rejected(), _as_it_came().cast("string")).otherwise(_joined(key))
     arrivals = Window.partitionBy("_identity").orderBy("arrived_at", F.xxhash64("_record"), "_record_id")
     marked = rows.withColumn("_identity", identity).withColumn(DUPLICATE, F.row_number().over(arrivals) > 1)
-    return marked.drop("_identity")
+    return marked.drop("_identity", DELETED.name)
 
 
 def current(revisions: DataFrame) -> DataFrame:
     """The revisions that hold now."""
     return revisions.where(F.col("superseded_at").isNull())
+
+
+def _as_it_came() -> Column:
+    """By what rejected rows are told apart: their fields, or their records' ids where there are no fields."""
+    is_unparseable = F.array_contains(REASONS, UNPARSEABLE)
+    return F.when(is_unparseable, F.xxhash64("_record_id")).otherwise(F.xxhash64("_record"))
 
 
 def _joined(key: tuple[str, ...]) -> Column:

@@ -6,10 +6,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.job import Job
+from jobs.lakehouse.repaired import with_repaired
 from jobs.lakehouse.run import Run
 
+REPAIRS = "silver.repairs"
 JOB = Job(
-    reads=("silver.customers", "silver.products", "silver.stores", "silver.order_lines"),
+    reads=("silver.customers", "silver.products", "silver.stores", "silver.order_lines", REPAIRS),
+    can_lack=(REPAIRS,),
     writes=("gold.customers", "gold.products", "gold.stores", "gold.dates"),
 )
 # Forecasts reach this far past the last order.
@@ -60,8 +63,13 @@ def as_dates(lines: DataFrame) -> DataFrame:
 
 def build(run: Run) -> None:
     run.publish("gold.customers", as_masked_customers(run.read("silver.customers"), run.time_zone))
-    run.publish("gold.products", as_products(run.read("silver.products")))
-    run.publish("gold.stores", as_stores(run.read("silver.stores")))
+    products, stores = run.read("silver.products"), run.read("silver.stores")
+    if run.has(REPAIRS):
+        repairs = run.read(REPAIRS)
+        products = with_repaired(products, repairs, "products", "product_id", "category", "brand")
+        stores = with_repaired(stores, repairs, "stores", "store_id", "region")
+    run.publish("gold.products", as_products(products))
+    run.publish("gold.stores", as_stores(stores))
     run.publish("gold.dates", as_dates(run.read("silver.order_lines")))
 
 

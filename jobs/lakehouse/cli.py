@@ -17,6 +17,7 @@ from rich.table import Table
 
 from jobs.lakehouse.errors import ConfigurationError, LakehouseError
 from jobs.lakehouse.graph import idle_jobs, upstream
+from jobs.lakehouse.inputs import has_feeds
 from jobs.lakehouse.job import NamedJob, Result, execute, told
 from jobs.lakehouse.session import open_session, pin_time_zone
 from jobs.lakehouse.settings import Settings, load_settings
@@ -87,6 +88,8 @@ def run_jobs(jobs: list[NamedJob], options: argparse.Namespace) -> int:
         sys.stdout.write(settings.model_dump_json(indent=2) + "\n")
         return 0
     chosen = [named for named in jobs if settings.simulated or not named.job.only_simulated]
+    # In a chain the ways in that the dataset has no feed for are left out; asked for by itself, such a job says so.
+    chosen = [named for named in chosen if has_feeds(named.reads, settings)] or chosen
     results: list[Result] = []
     try:
         with _progress() as status:
@@ -119,7 +122,7 @@ def _run_each(
     above = upstream(list(jobs))
     filled = mapped_tables(read_sources(Path(settings.conf_dir), settings.dataset))
     filled |= {table for named in jobs if named.job.fills_without_feeds for table in named.writes}
-    idle = idle_jobs(list(jobs), filled)
+    idle = idle_jobs(list(jobs), filled, {named.name: named.job.can_lack for named in jobs})
     for position, named in enumerate(jobs, start=1):
         if status is not None:
             status.update(f"[{position}/{len(jobs)}] {named.name}: {named.sentence}")

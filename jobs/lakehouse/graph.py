@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from graphlib import CycleError, TopologicalSorter
 from typing import Protocol
@@ -25,7 +26,7 @@ class Declared(Protocol):
         """What it writes."""
 
 
-def upstream(jobs: list[Declared]) -> dict[str, set[str]]:
+def upstream(jobs: Sequence[Declared]) -> dict[str, set[str]]:
     """For each job, the jobs that write what it reads."""
     return {
         reader.name: {
@@ -35,7 +36,7 @@ def upstream(jobs: list[Declared]) -> dict[str, set[str]]:
     }
 
 
-def run_order(jobs: list[Declared]) -> list[str]:
+def run_order(jobs: Sequence[Declared]) -> list[str]:
     """The names of the jobs in an order in which each comes after those that it reads from; ties by name.
 
     Raises:
@@ -54,7 +55,9 @@ def run_order(jobs: list[Declared]) -> list[str]:
     return order
 
 
-def idle_jobs(jobs: list[Declared], filled: set[str]) -> dict[str, str]:
+def idle_jobs(
+    jobs: Sequence[Declared], filled: set[str], can_lack: Mapping[str, tuple[str, ...]] | None = None
+) -> dict[str, str]:
     """The jobs that have nothing to do on a dataset, each with a table that none of the dataset's feeds can ever fill.
 
     A cleaning job is idle where none of its tables is filled, every other job where a table that it reads stays out.
@@ -63,6 +66,7 @@ def idle_jobs(jobs: list[Declared], filled: set[str]) -> dict[str, str]:
     Args:
         jobs: the jobs to be run.
         filled: the silver tables that the dataset's feeds fill, and those that are there, empty, without a feed.
+        can_lack: by job, what it reads and can do without.
     """
     by_name = {job.name: job for job in jobs}
     never_filled: set[str] = set()
@@ -74,7 +78,11 @@ def idle_jobs(jobs: list[Declared], filled: set[str]) -> dict[str, str]:
             lacking = [table for table in silver if table not in filled]
             is_idle = bool(silver) and lacking == silver
         else:
-            lacking = [table for table in job.reads if table in never_filled]
+            lacking = [
+                table
+                for table in job.reads
+                if table in never_filled and table not in (can_lack or {}).get(job.name, ())
+            ]
             is_idle = bool(lacking)
         if is_idle:
             idle[job.name] = lacking[0]

@@ -8,35 +8,38 @@ import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from jobs.lakehouse.contracts import Contract, read_contracts
-from jobs.lakehouse.errors import DataError, LakehouseError
-from jobs.lakehouse.files import delete_folder, folder_exists, list_files, listing_digest, read_text
+from jobs.lakehouse.errors import LakehouseError
+from jobs.lakehouse.files import delete_folder, folder_exists
+from jobs.lakehouse.inputs import MODELS, TRUTH, feeds_of, has_feeds, input_versions, world_mark, written_names
 from jobs.lakehouse.ledger import AUDITS, RUNS, Ledger, Output, RunRecord, TableVersion
 from jobs.lakehouse.locks import locked
 from jobs.lakehouse.memory import PeakMemory
-from jobs.lakehouse.run import Run
-from jobs.lakehouse.settings import Part, Settings
+from jobs.lakehouse.part import Part
+from jobs.lakehouse.run import ADDED_TO, Run
+from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.sources import read_sources
 from jobs.lakehouse.tables import Lake, table_exists
 from jobs.lakehouse.tracking import Tracking
 from jobs.lakehouse.version import VERSION
+from jobs.lakehouse.wires import as_wire_fault
 
 Build = Callable[[Run], None]
-# What is read or written beside tables, by the layer that stands in for it.
-FILES, TRUTH, MODELS = "files", "truth", "models"
 QUOTED_VALUE = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|\S*@\S*|[+0-9][0-9 .()-]{4,}|[^\x00-\x7f…]+")
-WORLD_MARK = "_WORLD.json"
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a job declares: tables (`layer.name`, or a pattern), raw files (`files.*`), models (`models.churn`).
+    """What a job declares: tables (`layer.name`, or a pattern), models (`models.churn`), and what comes from outside.
+
+    That is `files.*`, `topics.*` or `database.*`, the feeds of a dataset by the way in which they arrive. A job that takes
+    feeds in and writes `bronze.*` writes the tables of those feeds and no other.
 
     Args:
         reads: what it may read.
@@ -44,6 +47,7 @@ class Job:
         settings: the sections of the settings that it is handed; they are part of its fingerprint.
         is_dated: whether its result depends on the run date, and not on its inputs alone.
         only_simulated: whether it makes sense for the simulated world only.
+        can_lack: of what it reads, the tables that it can do without where no feed of the dataset fills them.
         fills_without_feeds: whether it leaves its tables empty, not missing, where no feed of the dataset fills them.
     """
 
@@ -52,6 +56,7 @@ class Job:
     settings: tuple[type[Part], ...] = ()
     is_dated: bool = False
     only_simulated: bool = False
+    can_lack: tuple[str, ...] = ()
     fills_without_feeds: bool = False
 
     def main(self, doc: str | None, build: Build, arguments: Sequence[str] | None = None) -> int:
@@ -121,11 +126,17 @@ def execute(
     contracts = all_contracts(settings)
     lake = Lake(settings.path("lake"))
     ledger = Ledger(spark, lake, contracts[RUNS])
+    if not has_feeds(named.reads, settings):
+        return Result(named.name, "nothing to do", note=f"no feed of dataset {settings.dataset} comes in this way")
     if dry_run and upstream_would_run:
         return Result(named.name, "would run")
-    with locked(Path(lake.root) / "_locks", [] if dry_run else list(named.writes) or [named.name]):
-        inputs = _input_versions(named.job, spark, settings, contracts, ledger.good_versions())
-        fingerprint = _fingerprint(named, settings, run_date, contracts, inputs)
+    writes = written_names(named.reads, named.writes, settings, contracts)
+    own = [name for name in writes if name not in ADDED_TO] or [named.name]
+    with locked(Path(lake.root) / "_locks", [] if dry_run else own):
+        inputs = input_versions(named.reads, spark, settings, contracts, ledger.good_versions())
+        fingerprint = _fingerprint(
+            named, settings, run_date, [contracts[name] for name in writes if name in contracts], inputs
+        )
         last = ledger.last_success(named.name, run_date if named.job.is_dated else None)
         if (
             not force
@@ -138,56 +149,80 @@ def execute(
             return Result(named.name, "would run")
         salted = f"{fingerprint}-{uuid.uuid4().hex[:8]}" if force else fingerprint
         run = Run(
-            spark, settings, named.name, run_date, uuid.uuid4().hex, salted, named.job.reads, named.job.writes,
+            spark, settings, named.name, run_date, uuid.uuid4().hex, salted, named.job.reads, writes,
             named.job.settings, contracts, inputs,
         )  # fmt: skip
         return _accounted(named, run, ledger, fingerprint)
 
 
 def _accounted(named: NamedJob, run: Run, ledger: Ledger, fingerprint: str) -> Result:
-    """Build, commit, and leave a row in the ledger, however it ends."""
-    started = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    """Build, commit, and leave a row in the ledger, however it ends; a stream leaves one after each of its batches too."""
+    started = _now()
     outputs: list[Output] = []
     error: Exception | None = None
     with PeakMemory() as memory:
+
+        def account() -> None:
+            nonlocal started
+            batch = RunRecord(
+                **_told_of(run, started, run.take_added()), outcome="succeeded", exit_code=0, message="a batch",
+                run_id=uuid.uuid4().hex, fingerprint=uuid.uuid4().hex[:24], peak_memory_mib=memory.reset(),
+            )  # fmt: skip
+            ledger.append(batch)
+            run.rows_accounted, started = 0, _now()
+
+        run.account = account
         try:
-            named.build(run)
-            outputs = run.commit()
+            with run.resources:
+                named.build(run)
+                outputs = run.commit()
             delete_folder(run.spark, f"{run.lake.root}/_staging/{run.job}")
         except Exception as caught:
-            error = caught
+            error = as_wire_fault(caught, run.settings)
+            error.__cause__ = None if error is caught else caught
         run.spark.catalog.clearCache()
         peak = memory.reset()
-    finished = dt.datetime.now(dt.UTC).replace(tzinfo=None)
     record = RunRecord(
+        **_told_of(run, started, outputs),
         run_id=run.run_id,
-        job=named.name,
-        dataset=run.dataset,
-        environment=run.settings.environment,
-        run_date=run.run_date,
         fingerprint=fingerprint,
         outcome="failed" if error else "succeeded",
         exit_code=getattr(error, "exit_code", 1) if error else 0,
         message=told(error) if error else "; ".join(f"{key}: {value}" for key, value in run.facts.items()),
-        started_at=started,
-        finished_at=finished,
-        seconds=(finished - started).total_seconds(),
         peak_memory_mib=peak,
-        rows_read=run.rows_read,
-        rows_written=sum(output.rows_written for output in outputs),
-        rows_rejected=sum(output.rows_rejected for output in outputs),
-        rows_deduplicated=sum(output.rows_deduplicated for output in outputs),
-        inputs=[TableVersion(table, version) for table, version in sorted(run.inputs.items())],
-        outputs=outputs,
-        config_hash=run.settings.digest,
-        application_id=run.spark.sparkContext.applicationId,
-        product_version=VERSION,
     )
     ledger.append_audits(record, run.audits, run.contracts[AUDITS])
     ledger.append(record)
     if error is not None:
         raise error
     return Result(named.name, "done", record)
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC).replace(tzinfo=None)
+
+
+def _told_of(run: Run, started: dt.datetime, outputs: list[Output]) -> dict[str, Any]:
+    """What a row of the ledger says of a run, whatever its outcome."""
+    finished = _now()
+    return {
+        "job": run.job,
+        "dataset": run.dataset,
+        "environment": run.settings.environment,
+        "run_date": run.run_date,
+        "started_at": started,
+        "finished_at": finished,
+        "seconds": (finished - started).total_seconds(),
+        "rows_read": run.rows_read,
+        "rows_written": sum(output.rows_written for output in outputs),
+        "rows_rejected": sum(output.rows_rejected for output in outputs),
+        "rows_deduplicated": sum(output.rows_deduplicated for output in outputs),
+        "inputs": [TableVersion(table, version) for table, version in sorted(run.inputs.items())],
+        "outputs": outputs,
+        "config_hash": run.settings.digest,
+        "application_id": run.spark.sparkContext.applicationId,
+        "product_version": VERSION,
+    }
 
 
 def told(error: Exception) -> str:
@@ -201,63 +236,22 @@ def told(error: Exception) -> str:
     return f"{type(error).__name__}: {shown}"[:2000]
 
 
-def _input_versions(
-    job: Job, spark: SparkSession, settings: Settings, contracts: Mapping[str, Contract], good: Mapping[str, int]
-) -> dict[str, str]:
-    """The version of everything that a job may read and that is there."""
-    versions: dict[str, str] = {}
-    for pattern in job.reads:
-        layer = pattern.split(".")[0]
-        if layer == FILES:
-            versions[pattern] = _listing(spark, settings)
-        elif layer == TRUTH:
-            versions[pattern] = _world_mark(spark, settings) or "none"
-        elif layer == MODELS:
-            found = Tracking(settings.tracking, settings.dataset).champion_version(pattern.removeprefix("models."))
-            versions[pattern] = found or "none"
-        else:
-            known = [table for table in contracts if _names((pattern,), table)]
-            versions |= {table: str(good[table]) for table in known if table in good}
-    return versions
-
-
-def _listing(spark: SparkSession, settings: Settings) -> str:
-    folder = settings.path("data")
-    if not folder_exists(spark, folder):
-        raise DataError(
-            f"the data folder {folder} is missing; name the folder of dataset {settings.dataset} with --data"
-        )
-    sources = read_sources(Path(settings.conf_dir), settings.dataset).values()
-    return listing_digest([entry for source in sources for entry in list_files(spark, folder, source.files)])
-
-
-def _world_mark(spark: SparkSession, settings: Settings) -> str | None:
-    content = read_text(spark, f"{settings.path('truth')}/{WORLD_MARK}")
-    return None if content is None else hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
 def _fingerprint(
     named: NamedJob,
     settings: Settings,
     run_date: dt.date,
-    contracts: Mapping[str, Contract],
+    written: list[Contract],
     inputs: Mapping[str, str],
 ) -> str:
     """A hash of all that the result depends on: job, inputs, its settings, the contracts of what it writes, the feeds."""
     parts = sorted(value.digest for value in settings.__dict__.values() if isinstance(value, named.job.settings))
-    promised = [repr(contract) for table, contract in sorted(contracts.items()) if _names(named.writes, table)]
-    reads_feeds = any(_names(named.reads, layer) for layer in (f"{FILES}.*", "bronze.*"))
-    feeds = read_sources(Path(settings.conf_dir), settings.dataset).values() if reads_feeds else ()
+    promised = [repr(contract) for contract in sorted(written, key=lambda contract: contract.table)]
     told = [named.name, settings.dataset, VERSION, sorted(inputs.items()), parts, settings.calendar.digest, promised]
-    told += [source.digest for source in feeds]
+    told += [source.digest for source in feeds_of(named.reads, settings).values()]
     # A version's number says which model it is in one store only.
     told += [settings.tracking.digest] if any(name.startswith(f"{MODELS}.") for name in named.reads) else []
     told += [run_date.isoformat()] if named.job.is_dated else []
     return hashlib.sha256(repr(told).encode()).hexdigest()[:24]
-
-
-def _names(patterns: tuple[str, ...], name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _still_there(job: Job, spark: SparkSession, settings: Settings, tables: tuple[str, ...]) -> bool:
@@ -269,5 +263,5 @@ def _still_there(job: Job, spark: SparkSession, settings: Settings, tables: tupl
         if layer == MODELS:
             kept.append(Tracking(settings.tracking, settings.dataset).champion_version(rest) is not None)
         elif layer == TRUTH:
-            kept.append(_world_mark(spark, settings) is not None and folder_exists(spark, settings.path("data")))
+            kept.append(world_mark(spark, settings) is not None and folder_exists(spark, settings.path("data")))
     return all(kept)

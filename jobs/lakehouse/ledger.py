@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +75,41 @@ class Success:
     tables: tuple[str, ...]
 
 
+@dataclass
+class Known:
+    """What a ledger says at one version: of each table, and of the last success of each job on the run dates asked for."""
+
+    version: int
+    good_versions: dict[str, int]
+    begun_again: dict[str, dt.datetime]
+    successes: dict[dt.date | None, dict[str, Success]] = field(default_factory=dict)
+
+    def last(self, spark: SparkSession, path: str, run_date: dt.date | None) -> dict[str, Success]:
+        """The last success of each job, of that run date where one is given."""
+        if run_date not in self.successes:
+            self.successes[run_date] = _last_successes(spark, path, self.version, run_date)
+        return self.successes[run_date]
+
+    def add(self, record: RunRecord) -> None:
+        """Take in the row that makes the ledger's next version."""
+        self.version += 1
+        if record.outcome != "succeeded":
+            return
+        for output in record.outputs:
+            held = self.good_versions.get(output.table, -1)
+            if output.version < held or (output.version == held and output.rows_written):
+                self.begun_again[output.table] = record.finished_at
+            self.good_versions[output.table] = output.version
+        success = Success(record.fingerprint, record.finished_at, tuple(output.table for output in record.outputs))
+        for run_date, by_job in self.successes.items():
+            if run_date in (None, record.run_date):
+                by_job[record.job] = success
+
+
+# By the ledger's path.
+KNOWN: dict[str, Known] = {}
+
+
 @dataclass(frozen=True)
 class Ledger:
     """The ledger of one lake."""
@@ -95,23 +129,37 @@ class Ledger:
         It no longer counts once a table that it wrote was taken away and made anew for something else: the table's
         versions then begin again, at or below the one that it left.
         """
-        version = table_version(self.spark, self.path)
-        last = None if version is None else _last_successes(self.spark, self.path, version, run_date).get(job)
-        if version is None or last is None:
+        known = self._known()
+        last = None if known is None else known.last(self.spark, self.path, run_date).get(job)
+        if known is None or last is None:
             return None
-        begun_again = _begun_again(self.spark, self.path, version)
-        is_lost = any(begun_again.get(table, last.finished_at) > last.finished_at for table in last.tables)
+        is_lost = any(known.begun_again.get(table, last.finished_at) > last.finished_at for table in last.tables)
         return None if is_lost else last
 
     def good_versions(self) -> dict[str, int]:
         """The version of every table that its last successful run left; the only ones that jobs read."""
+        known = self._known()
+        return {} if known is None else dict(known.good_versions)
+
+    def _known(self) -> Known | None:
+        """What the ledger says; a ledger that has not changed is not asked twice."""
         version = table_version(self.spark, self.path)
-        return {} if version is None else dict(_good_versions(self.spark, self.path, version))
+        if version is None:
+            return None
+        if self.path not in KNOWN or KNOWN[self.path].version != version:
+            KNOWN[self.path] = Known(
+                version, _good_versions(self.spark, self.path, version), _begun_again(self.spark, self.path, version)
+            )
+        return KNOWN[self.path]
 
     def append(self, record: RunRecord) -> None:
         """Add the row of a run; a row that is there already (the same run id) is not added twice."""
         row = asdict(record)
+        before = KNOWN.get(self.path)
         self._add(RUNS, self.contract, [tuple(row[name] for name in self.contract.column_names)], record.run_id)
+        # In a chain only this process adds rows, and what it has just added need not be read again.
+        if before is not None and table_version(self.spark, self.path) == before.version + 1:
+            before.add(record)
 
     def append_audits(self, record: RunRecord, audited: list[Audited], contract: Contract) -> None:
         """Add a row per expectation that the run held against a table."""
@@ -130,15 +178,13 @@ class Ledger:
             write_table(made.coalesce(1), path, Write("append", transaction=run_id), (), run_id)
 
 
-# A ledger that has not changed is not asked twice: a chain that finds all done asks it for every job.
-@lru_cache(maxsize=4)
 def _good_versions(spark: SparkSession, path: str, version: int) -> dict[str, int]:
+    """The version that the last success left in each table."""
     outputs = _successes(spark, path, version).select("finished_at", F.explode("outputs").alias("output"))
     newest = outputs.groupBy("output.table").agg(F.max_by("output.version", "finished_at").alias("version"))
     return {row["table"]: row["version"] for row in newest.collect()}
 
 
-@lru_cache(maxsize=4)
 def _last_successes(spark: SparkSession, path: str, version: int, run_date: dt.date | None) -> dict[str, Success]:
     """The last success of each job."""
     successes = _successes(spark, path, version)
@@ -152,7 +198,6 @@ def _last_successes(spark: SparkSession, path: str, version: int, run_date: dt.d
     return {row["job"]: Success(row["fingerprint"], row["finished_at"], tuple(row["tables"])) for row in last.collect()}
 
 
-@lru_cache(maxsize=4)
 def _begun_again(spark: SparkSession, path: str, version: int) -> dict[str, dt.datetime]:
     """When a table's versions last began again, for the tables whose ever did; one row per such table."""
     outputs = _successes(spark, path, version).select("finished_at", F.explode("outputs").alias("output"))

@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
-from zoneinfo import ZoneInfo
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.contracts import Contract, rejected_contract
+from jobs.lakehouse.days import end_of_day
 from jobs.lakehouse.errors import ConfigurationError, ContractError, DataError, QualityGateError
 from jobs.lakehouse.files import delete_folder
 from jobs.lakehouse.keys import Keys, load_keys
 from jobs.lakehouse.ledger import Output
+from jobs.lakehouse.locks import waiting_lock
+from jobs.lakehouse.part import Part
 from jobs.lakehouse.quality import (
     DOCS_FOLDER,
     DUPLICATE,
-    REASONS,
-    RECORD,
     Audited,
     as_rejected_rows,
     audit,
-    is_rejected,
-    with_reject_reasons,
 )
-from jobs.lakehouse.settings import Part, Settings
+from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.sources import Source, read_sources
+from jobs.lakehouse.staging import Staged, count_staged, stage, valid_rows
 from jobs.lakehouse.tables import (
     Lake,
     Write,
@@ -46,20 +46,10 @@ from jobs.lakehouse.tracking import Tracking
 from jobs.lakehouse.vault import refuse_another_key
 
 P = TypeVar("P", bound=Part)
+R = TypeVar("R")
+# What every job that takes records in adds to, by key: locked for the moment of the write, not for the whole run.
+ADDED_TO = ("vault.personal_values", "vault.payloads")
 log = logging.getLogger("jobs")
-
-
-@dataclass(frozen=True)
-class Staged:
-    """Rows of one table that passed the audit and wait for their commit, at a path or, where nothing is to be judged, as a plan."""
-
-    contract: Contract
-    write: Write
-    path: str = ""
-    unjudged: DataFrame | None = None
-    rows_valid: int = 0
-    rows_rejected: int = 0
-    rows_deduplicated: int = 0
 
 
 @dataclass
@@ -83,6 +73,9 @@ class Run:
     facts: dict[str, str] = field(default_factory=dict)
     own_keys: Keys | None = None
     audits: list[Audited] = field(default_factory=list)
+    added: dict[str, int] = field(default_factory=dict)
+    resources: ExitStack = field(default_factory=ExitStack)
+    account: Callable[[], None] = lambda: None
 
     @property
     def rows_read(self) -> int:
@@ -159,6 +152,46 @@ class Run:
         """Whether a declared table was ever published."""
         return table in self.inputs
 
+    def keep(self, resource: AbstractContextManager[R]) -> R:
+        """Open what the run's frames read from; it is closed when all is committed, or when the run has failed."""
+        return self.resources.enter_context(resource)
+
+    def add(self, table: str, rows: DataFrame, write: Write) -> None:
+        """Commit rows at once, as the batches of a stream need it, to a table that has nothing to judge in rows that came as they are.
+
+        Args:
+            table: a declared table of bronze, or one of the vault.
+            rows: the rows, with the contract's columns and no key twice.
+            write: how they enter the table.
+        """
+        contract, path = self._writable(table), self.lake.path(table)
+        with self._turn(table):
+            ensure_table(self.spark, path, contract)
+            before = table_version(self.spark, path)
+            write_table(conform(rows, contract), path, write, contract.key, self.run_id)
+            is_new = table_version(self.spark, path) != before
+            count = rows_in_last_commit(self.spark, path) if is_new else 0
+        self.added[table] = self.added.get(table, 0) + count
+        self.rows_accounted += 0 if contract.has_rules else count
+
+    def take_added(self) -> list[Output]:
+        """What was added since this was last asked."""
+        versions = {table: table_version(self.spark, self.lake.path(table)) for table in self.added}
+        outputs = [
+            Output(table, version, self.added[table]) for table, version in versions.items() if version is not None
+        ]
+        self.added.clear()
+        return outputs
+
+    def _writable(self, table: str) -> Contract:
+        if not any(fnmatchcase(table, pattern) for pattern in self.writes):
+            raise ContractError(f"{self.job} writes {table} but does not declare it")
+        return self.contract(table)
+
+    def _turn(self, table: str) -> AbstractContextManager[None]:
+        """The right to write a table that other jobs add to as well; the run's own tables are locked all the while."""
+        return waiting_lock(Path(self.lake.root) / "_locks", table) if table in ADDED_TO else nullcontext()
+
     def publish(self, table: str, rows: DataFrame, write: Write | None = None, rows_in: int | None = None) -> None:
         """Stage rows for a table, part valid from rejected, and audit the valid ones; the commit comes when the job ends.
 
@@ -172,19 +205,13 @@ class Run:
             ContractError: the rows don't have the contract's columns.
             QualityGateError: a critical rule failed, or rows were lost; the table keeps its old version.
         """
-        if not any(fnmatchcase(table, pattern) for pattern in self.writes):
-            raise ContractError(f"{self.job} writes {table} but does not declare it")
-        contract = self.contract(table)
+        contract = self._writable(table)
         if not contract.has_rules:
             self.staged.append(Staged(contract, write or Write(), unjudged=conform(rows, contract)))
             return
         path = self.lake.staging_path(self.job, table)
-        self._stage(rows, contract, path)
-        duplicate, rejected = F.col(DUPLICATE), ~F.col(DUPLICATE) & is_rejected()
-        counts = self.spark.read.parquet(path).agg(
-            F.count_if(~duplicate & ~is_rejected()), F.count_if(rejected), F.count_if(duplicate)
-        )
-        valid, refused, repeated = counts.first() or (0, 0, 0)
+        stage(rows, contract, path)
+        valid, refused, repeated = count_staged(self.spark, path)
         if rows_in is not None:
             self.rows_accounted += rows_in
             if rows_in != valid + refused + repeated:
@@ -193,7 +220,7 @@ class Run:
                     f"= {valid + refused + repeated} came out; nothing was published"
                 )
         self.judge(
-            audit(self._valid_rows(path, contract), contract, self.docs_folder),
+            audit(valid_rows(self.spark, path, contract), contract, self.docs_folder),
             f"the table keeps its old version. The staged rows are at {path}, the Data Docs at {self.docs_folder}",
         )
         self.staged.append(Staged(contract, write or Write(), path, None, valid, refused, repeated))
@@ -206,10 +233,10 @@ class Run:
         """
         self.audits += audited
         failed = [entry for entry in audited if not entry.is_met]
+        critical = [entry.failure for entry in failed if entry.severity == "critical"]
         for entry in failed:
             if entry.severity != "critical":
                 log.warning(entry.failure)
-        critical = [entry.failure for entry in failed if entry.severity == "critical"]
         if critical:
             raise QualityGateError(f"{'; '.join(critical)}; {consequence}")
 
@@ -217,22 +244,6 @@ class Run:
     def docs_folder(self) -> Path:
         """Where the results of audits and their Data Docs are kept."""
         return Path(self.lake.root) / DOCS_FOLDER
-
-    def _stage(self, rows: DataFrame, contract: Contract, path: str) -> None:
-        """Write the rows once, each with the reasons against it, and its JSON where there is one."""
-        judged = rows if REASONS in rows.columns else with_reject_reasons(rows, contract)
-        if DUPLICATE not in judged.columns:
-            judged = judged.withColumn(DUPLICATE, F.lit(False))
-        content = F.col(RECORD) if RECORD in rows.columns else F.struct(*contract.column_names)
-        record = F.when(is_rejected(), F.to_json(content))
-        working: tuple[str, ...] = (REASONS, DUPLICATE, RECORD)
-        if "_record_id" not in contract.column_names:
-            working = (*working, "_record_id")
-        conform(judged.withColumn(RECORD, record), contract, working).write.mode("overwrite").parquet(path)
-
-    def _valid_rows(self, path: str, contract: Contract) -> DataFrame:
-        staged = self.spark.read.parquet(path)
-        return staged.where(~F.col(DUPLICATE) & ~is_rejected()).select(*contract.column_names)
 
     def clean_up(self, folder: str) -> None:
         """Remove a working folder of the run."""
@@ -243,14 +254,15 @@ class Run:
         for staged in self.staged:
             if staged.unjudged is None and (staged.rows_rejected or staged.write.mode == "replace"):
                 self._commit_rejected(staged)
-        return [*[self._commit_valid(staged) for staged in self.staged], *self._left_as_they_are()]
+        added = self.take_added()
+        written = [self._commit_valid(staged) for staged in self.staged]
+        return [*written, *added, *self._left_as_they_are({output.table for output in (*written, *added)})]
 
-    def _left_as_they_are(self) -> list[Output]:
+    def _left_as_they_are(self, written: set[str]) -> list[Output]:
         """The declared tables that this run found nothing to add to: their newest version is good.
 
         A run that was killed before its ledger row may have left it there; only audited rows are ever committed.
         """
-        written = {staged.contract.table for staged in self.staged}
         declared = [table for table in self.contracts if any(fnmatchcase(table, pattern) for pattern in self.writes)]
         held = {table: table_version(self.spark, self.lake.path(table)) for table in declared if table not in written}
         return [Output(table, version, 0) for table, version in held.items() if version is not None]
@@ -263,20 +275,18 @@ class Run:
         refused = self.spark.read.parquet(staged.path).where(~F.col(DUPLICATE))
         ensure_table(self.spark, path, contract)
         # Rejects of a slice are known by run only, so a slice's rejects are added once and a full table's are replaced.
-        write = (
-            Write()
-            if staged.write.mode == "replace"
-            else Write("append", transaction=f"{self._app_id(contract.table)}")
-        )
+        once = Write("append", transaction=f"{self.job}/{contract.table}/{self.fingerprint}")
+        write = Write() if staged.write.mode == "replace" else once
         write_table(as_rejected_rows(refused, self.run_id), path, write, (), self.run_id)
 
     def _commit_valid(self, staged: Staged) -> Output:
         path, contract = self.lake.path(staged.contract.table), staged.contract
-        ensure_table(self.spark, path, contract)
-        before = table_version(self.spark, path)
-        rows = self._valid_rows(staged.path, contract) if staged.unjudged is None else staged.unjudged
-        write_table(rows, path, staged.write, contract.key, self.run_id)
-        version = table_version(self.spark, path)
+        with self._turn(contract.table):
+            ensure_table(self.spark, path, contract)
+            before = table_version(self.spark, path)
+            rows = valid_rows(self.spark, staged.path, contract) if staged.unjudged is None else staged.unjudged
+            write_table(rows, path, staged.write, contract.key, self.run_id)
+            version = table_version(self.spark, path)
         assert version is not None
         rows_valid = staged.rows_valid
         if staged.unjudged is not None and version != before:
@@ -284,15 +294,6 @@ class Run:
             self.rows_accounted += rows_valid
         return Output(contract.table, version, rows_valid, staged.rows_rejected, staged.rows_deduplicated)
 
-    def _app_id(self, table: str) -> str:
-        return f"{self.job}/{table}/{self.fingerprint}"
-
     def once(self, table: str, slice_name: str) -> Write:
         """An append that enters a table once for its slice, however often the run is repeated."""
         return Write("append", transaction=f"{self.job}/{table}/{slice_name}")
-
-
-def end_of_day(day: dt.date, time_zone: str) -> dt.datetime:
-    """The instant, in UTC without a zone, at which a day ends in a time zone."""
-    midnight = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), ZoneInfo(time_zone))
-    return midnight.astimezone(dt.UTC).replace(tzinfo=None)

@@ -16,23 +16,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from jobs.lakehouse.cleaning_settings import CleaningSettings
 from jobs.lakehouse.errors import ConfigurationError
+from jobs.lakehouse.part import Part
+from jobs.lakehouse.wire_settings import DatabaseSettings, KafkaSettings
 
 Layers = dict[str, Any]
-
-
-class Part(BaseModel):
-    """One section of the settings; frozen, and a key that it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @property
-    def digest(self) -> str:
-        """A short hash of the section's values, for the fingerprint of a run."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+WIRES = ("kafka", "database")
 
 
 class PathSettings(Part):
@@ -48,7 +41,7 @@ class SparkSettings(Part):
     """The session, where spark-submit has not already set it."""
 
     master: str = "local[*]"
-    conf: dict[str, str] = {}
+    conf: dict[str, str] = Field(default_factory=dict)
 
 
 class CalendarSettings(Part):
@@ -81,7 +74,7 @@ class IngestSettings(Part):
 class IdentitySettings(Part):
     """How identifiers join accounts: per kind, the most accounts that one value may join; 1 never joins."""
 
-    max_accounts_per_identifier: dict[str, int] = {"phone": 3, "email": 3, "device": 1}
+    max_accounts_per_identifier: dict[str, int] = Field({"phone": 3, "email": 3, "device": 1})
     engine: Literal["graphframes"] = "graphframes"
 
 
@@ -91,6 +84,7 @@ class FeatureSettings(Part):
     windows_days: tuple[int, ...] = (7, 30, 90, 365)
     panel_step_days: int = Field(28, ge=1)
     panel_dates: int = Field(8, ge=1)
+    exclude_flagged: bool = Field(True, description="whether bots, repeated clicks, brushing and copies are left out")
 
 
 class ChurnSettings(Part):
@@ -158,6 +152,7 @@ class WorldSettings(Part):
     near_duplicate_share: float = 0.002
     outlier_share: float = 0.0002
     repeated_click_share: float = 0.01
+    missing_value_share: float = Field(0.03, ge=0, le=1, description="of cities of accounts and of hours counted")
     persons_per_ring: int = Field(1000, ge=1, description="honest persons to each brushing ring of some ten accounts")
     persons_per_bot: int = Field(500, ge=1, description="honest persons to each bot")
 
@@ -183,7 +178,10 @@ class Settings(BaseSettings):
     calendar: CalendarSettings = CalendarSettings()
     privacy: PrivacySettings = PrivacySettings()
     tracking: TrackingSettings = TrackingSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    database: DatabaseSettings = DatabaseSettings()
     ingest: IngestSettings = IngestSettings()
+    cleaning: CleaningSettings = CleaningSettings()
     identity: IdentitySettings = IdentitySettings()
     features: FeatureSettings = FeatureSettings()
     churn: ChurnSettings = ChurnSettings()
@@ -332,7 +330,9 @@ def _refuse_unknown_variables() -> None:
 def _explain(error: ValidationError, environment: str, dataset: str) -> str:
     faults = "; ".join(
         f"{'.'.join(map(str, fault['loc']))}: "
-        + ("unknown setting" if fault["type"] == "extra_forbidden" else f"{fault['msg']} (got {fault['input']!r})")
+        + ("unknown setting" if fault["type"] == "extra_forbidden" else fault["msg"])
+        # What was typed there by mistake may be a password.
+        + ("" if fault["type"] == "extra_forbidden" or fault["loc"][0] in WIRES else f" (got {fault['input']!r})")
         for fault in error.errors()
     )
     return f"settings of dataset {dataset}, environment {environment}: {faults}"

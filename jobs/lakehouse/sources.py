@@ -1,4 +1,4 @@
-"""Sources: how the files of one feed are read, which fields are personal, and what each silver table takes from them."""
+"""Sources: the way in which a feed arrives, which fields are personal, and what each silver table takes from them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,32 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from jobs.lakehouse.contracts import Contract, ContractColumn
 from jobs.lakehouse.errors import ConfigurationError
+from jobs.lakehouse.part import Part
 from jobs.lakehouse.personal_kinds import PersonalKind
-from jobs.lakehouse.settings import Part
 
 # What a feed without a time of its own declares: its rows arrive with the records that they look up.
 LOOKED_UP = "looked_up"
 TECHNICAL_COLUMNS = (
     ContractColumn("_record_id", "string", "Id of the record: a hash of its delivery and its fields."),
     ContractColumn("_arrived_at", "timestamp", "When the record arrived, as the source declares it; UTC."),
-    ContractColumn("_delivery_id", "string", "Id of the file that brought the record: a hash of its path and content."),
+    ContractColumn(
+        "_delivery_id",
+        "string",
+        "What brought the record: a hash of a file's path and content, a message as topic/partition/offset, or a load as feed/number.",
+    ),
     ContractColumn(
         "_is_unparseable", "boolean", "Whether the record could not be parted into fields; see vault.payloads."
     ),
+    ContractColumn(
+        "_undeclared_fields",
+        "array<string>",
+        "Names of fields that the record has and the feed does not declare; their values lie in vault.payloads.",
+    ),
 )
+DELETED = ContractColumn(
+    "_is_deleted", "boolean", "Whether the row was gone from the database; the fields are those that were last known."
+)
+WayIn = Literal["files", "topics", "database"]
 
 
 class SourceField(Part):
@@ -46,6 +59,29 @@ class LocalTime(Part):
 
     local: str
     formats: tuple[str, ...] = ("yyyy-MM-dd HH:mm:ss",)
+
+
+class Topic(Part):
+    """A Kafka topic whose messages are one JSON object each."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")
+    max_message_bytes: int = Field(1_000_000, ge=1, description="a longer message counts as unparseable")
+
+
+class DatabaseTable(Part):
+    """A table of a PostgreSQL database, and how it is read.
+
+    A row is new or changed by its `cursor`, a column that only grows, such as the time of the last change. Transactions may
+    commit out of its order, so each load reads again what lies up to `overlap_minutes` before the newest value that it knows.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$")
+    key: tuple[str, ...] = Field(min_length=1)
+    cursor: str
+    overlap_minutes: int = Field(60, ge=0)
+    partition_column: str | None = None
+    partitions: int = Field(4, ge=1)
+    fetch_size: int = Field(10_000, ge=1)
 
 
 class TableMapping(Part):
@@ -98,7 +134,9 @@ class Source(Part):
 
     source: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
     description: str
-    files: str
+    files: str = ""
+    topic: Topic | None = None
+    table: DatabaseTable | None = None
     format: Literal["csv", "json", "parquet"] = "csv"
     delimiter: str = ","
     has_header: bool = Field(True, alias="header")
@@ -129,6 +167,22 @@ class Source(Part):
         if self.arrival == LOOKED_UP and not self.lookups:
             raise ValueError(f"arrival: {LOOKED_UP} needs lookups")
         return self
+
+    @model_validator(mode="after")
+    def _comes_in_one_way(self) -> Source:
+        if sum(bool(told) for told in (self.files, self.topic, self.table)) != 1:
+            raise ValueError("name exactly one of files, topic and table")
+        if self.table:
+            plain = {field.name for field in self.fields if not field.personal}
+            hidden = sorted({*self.table.key, self.table.cursor} - plain)
+            if hidden:
+                raise ValueError(f"key and cursor of a table must be fields that are not personal: {', '.join(hidden)}")
+        return self
+
+    @property
+    def way_in(self) -> WayIn:
+        """How the feed arrives."""
+        return "topics" if self.topic else "database" if self.table else "files"
 
     @property
     def bronze_table(self) -> str:
@@ -170,7 +224,7 @@ class Source(Part):
         return Contract(
             table=self.bronze_table,
             grain=f"One row per delivered record: {self.description}",
-            columns=(*columns, *TECHNICAL_COLUMNS),
+            columns=(*columns, *TECHNICAL_COLUMNS, *((DELETED,) if self.table else ())),
         )
 
 
@@ -201,6 +255,11 @@ def read_sources(conf_dir: Path, dataset: str) -> Mapping[str, Source]:
                 f"source {source.source} looks up {', '.join(sorted(unknown))}, which is no source of dataset {dataset}"
             )
     return sources
+
+
+def fed_by(sources: Mapping[str, Source], way_in: WayIn) -> dict[str, Source]:
+    """The feeds that arrive in one way, by name."""
+    return {name: source for name, source in sources.items() if source.way_in == way_in}
 
 
 def sources_of(sources: Mapping[str, Source], table: str) -> list[tuple[Source, TableMapping]]:

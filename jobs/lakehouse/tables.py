@@ -30,6 +30,7 @@ class Write:
     mode: Mode = "replace"
     condition: str = ""
     transaction: str = ""
+    transaction_version: int = 1
 
 
 def date_slices(column: str, days: list[dt.date]) -> Write:
@@ -128,8 +129,10 @@ def write_table(rows: DataFrame, path: str, write: Write, key: tuple[str, ...], 
     writer = rows.write.format("delta").option("userMetadata", run_id)
     if write.mode == "append":
         if write.transaction:
-            # The version is always 1: the application id names the slice, so a slice enters once, in any order.
-            writer = writer.option("txnAppId", write.transaction).option("txnVersion", 1)
+            # The version of a slice is always 1: the application id names it, so it enters once, in any order. Only the
+            # batches of a stream, which come in order, are counted.
+            version = write.transaction_version
+            writer = writer.option("txnAppId", write.transaction).option("txnVersion", version)
         writer.mode("append").save(path)
     elif write.mode == "replace_where":
         writer.mode("overwrite").option("replaceWhere", write.condition).save(path)

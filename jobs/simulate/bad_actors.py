@@ -1,9 +1,10 @@
 """The truth about what doesn't belong: bots, brushing rings, repeated clicks, near duplicates and mistyped lines."""
 
 from collections.abc import Callable, Mapping
-from functools import reduce
+from functools import partial
 
-from pyspark.sql import Column, DataFrame, SparkSession
+import numpy as np
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.settings import WorldSettings
@@ -12,11 +13,18 @@ from jobs.simulate.addresses import ring_addresses
 from jobs.simulate.batches import generated
 from jobs.simulate.bots import bot_batch
 from jobs.simulate.draws import Columns, Integers
-from jobs.simulate.events import NOT_REPEATED, event_numbers
+from jobs.simulate.events import NOT_REPEATED, event_batch
 from jobs.simulate.payers import ring_payers
 from jobs.simulate.rings import rings, rings_led_by
-from jobs.simulate.sales import NEAR_COPY_KINDS, OUTLIER_FIELDS, RENUMBERED_BY, order_id, sales
+from jobs.simulate.sales import NEAR_COPY_KINDS, OUTLIER_FIELDS, RENUMBERED_BY, order_id, sale_batch
 
+MARKED_COLUMNS = [
+    *("order_number", "is_return", "line_no", "near_copy", "outlier", "true_quantity", "true_unit_cents", "ring")
+]
+MARKED_SCHEMA = (
+    "is_online boolean, order_number long, is_return boolean, line_no long, near_copy long, outlier long,"
+    " true_quantity long, true_unit_cents long, ring long"
+)
 RING_SCHEMA = "ring_id long, account long, device long, address long, payer long"
 
 
@@ -49,31 +57,45 @@ def brushing_rings(spark: SparkSession, settings: WorldSettings) -> DataFrame:
     )
 
 
+def repeated_batch(settings: WorldSettings, persons: Integers) -> Columns:
+    """One row per click that repeats another, among those told of with these persons."""
+    seen = event_batch(settings, persons)
+    kept = seen["repeats"] != NOT_REPEATED
+    return {name: seen[name][kept] for name in ("message", "repeats")}
+
+
 def repeated_clicks(spark: SparkSession, settings: WorldSettings) -> DataFrame:
     """One row per click that repeats another within a second: its message and that of the first."""
-    return (
-        event_numbers(spark, settings)
-        .where(F.col("repeats") != NOT_REPEATED)
-        .select(texts.message_id("message").alias("message_id"), texts.message_id("repeats").alias("first_message_id"))
+    return generated(spark, settings, repeated_batch, "message long, repeats long").select(
+        texts.message_id("message").alias("message_id"), texts.message_id("repeats").alias("first_message_id")
     )
 
 
-def lines_of_both_channels(spark: SparkSession, settings: WorldSettings, kept: Column) -> DataFrame:
-    """The kept lines of all feeds with their feed, order and line."""
-    frames = [
-        sales(spark, settings, is_online).where(kept).select(
-            F.lit(feed).alias("feed"), order_id(prefix).alias("order_id"), "*"
-        )
-        for is_online, feed, prefix in ((True, "web_orders", "W"), (False, "pos_receipts", "T"))
-    ]  # fmt: skip
-    return reduce(DataFrame.union, frames)
+def marked_batch(mark: str, settings: WorldSettings, persons: Integers) -> Columns:
+    """One row per line of both channels that has this mark: what it was, and in which channel."""
+    parts = []
+    for is_online in (True, False):
+        lines = sale_batch(is_online, settings, persons)
+        kept = lines[mark] >= 0
+        told = {name: lines[name][kept] for name in MARKED_COLUMNS}
+        parts.append(told | {"is_online": np.full(int(kept.sum()), is_online)})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def marked_lines(spark: SparkSession, settings: WorldSettings, mark: str) -> DataFrame:
+    """The lines of both channels that have a mark, with their feed and order."""
+    return generated(spark, settings, partial(marked_batch, mark), MARKED_SCHEMA).select(
+        F.when(F.col("is_online"), "web_orders").otherwise("pos_receipts").alias("feed"),
+        F.when(F.col("is_online"), order_id("W")).otherwise(order_id("T")).alias("order_id"),
+        *MARKED_COLUMNS,
+    )
 
 
 def near_duplicates(spark: SparkSession, settings: WorldSettings) -> DataFrame:
     """One row per order line that was told again in other words, or under another line number."""
     line_no = F.col("line_no").cast("int")
     is_renumbered = F.col("near_copy") == NEAR_COPY_KINDS.index("numbered anew")
-    return lines_of_both_channels(spark, settings, F.col("near_copy") >= 0).select(
+    return marked_lines(spark, settings, "near_copy").select(
         "feed",
         "order_id",
         F.when(is_renumbered, line_no + RENUMBERED_BY).otherwise(line_no).alias("line_no"),
@@ -84,7 +106,7 @@ def near_duplicates(spark: SparkSession, settings: WorldSettings) -> DataFrame:
 
 def outliers(spark: SparkSession, settings: WorldSettings) -> DataFrame:
     """One row per order line whose quantity or price was mistyped, with the true ones."""
-    return lines_of_both_channels(spark, settings, F.col("outlier") >= 0).select(
+    return marked_lines(spark, settings, "outlier").select(
         "feed",
         "order_id",
         F.col("line_no").cast("int").alias("line_no"),
@@ -96,8 +118,7 @@ def outliers(spark: SparkSession, settings: WorldSettings) -> DataFrame:
 
 def brushed_orders(spark: SparkSession, settings: WorldSettings) -> DataFrame:
     """One row per order of a brushing ring, sold or brought back."""
-    brushed = sales(spark, settings, is_online=True).where(F.col("ring") >= 0)
-    return brushed.select(order_id("W").alias("order_id"), F.col("ring").alias("ring_id"), "is_return")
+    return marked_lines(spark, settings, "ring").select("order_id", F.col("ring").alias("ring_id"), "is_return")
 
 
 BAD_ACTOR_TABLES: Mapping[str, Callable[[SparkSession, WorldSettings], DataFrame]] = {

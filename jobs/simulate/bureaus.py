@@ -10,6 +10,7 @@ from jobs.simulate.batches import generated
 from jobs.simulate.contacts import NONE, contacts, partners
 from jobs.simulate.draws import Columns, Integers, Stream, chosen, happens, uniform
 from jobs.simulate.local_time import as_moments, next_export, wall_seconds_of
+from jobs.simulate.papers import AGE_BANDS, age_bands, check_places, national_id, national_ids
 from jobs.simulate.people import people
 from jobs.simulate.seasons import day_count
 
@@ -22,9 +23,10 @@ REVISED_SHARE = 0.1
 LEAST_SCORE, SCORE_RANGE, STEP = 350, 600, 25
 DEMOGRAPHICS_SHARE = 0.4
 TOLD_OF_HOUSEHOLD_AFTER_DAYS = 14
-AGE_BANDS = ("18-24", "25-34", "35-44", "45-54", "55-64", "65+")
 INCOME_BANDS = ("<50", "50-100", "100-200", "200-400", "400+")
-CREDIT_SCHEMA = "account long, score long, scored_at timestamp_ntz, exported_at timestamp_ntz"
+CREDIT_SCHEMA = (
+    "account long, national_id long, id_check long, score long, scored_at timestamp_ntz, exported_at timestamp_ntz"
+)
 DEMOGRAPHICS_SCHEMA = "account long, age long, income long, household_size long, exported_at timestamp_ntz"
 
 
@@ -40,7 +42,7 @@ def credit_batch(settings: WorldSettings, persons: Integers) -> Columns:
     first = np.round(base + drift).astype(np.int64)
     revised = uniform(seed, Stream.CREDIT, persons[owner], 1000 + quarter) < REVISED_SHARE
     change = 5 + chosen(seed, Stream.CREDIT, persons[owner], STEP, 2000 + quarter)
-    parts = []
+    ids, parts = national_ids(settings, persons), []
     for is_kept, score, after in (
         (np.ones(len(owner), dtype=np.bool_), first, TOLD_AFTER_DAYS),
         (revised, first - change, REVISED_AFTER_DAYS),
@@ -50,6 +52,8 @@ def credit_batch(settings: WorldSettings, persons: Integers) -> Columns:
         parts.append(
             {
                 "account": account[owner[kept]],
+                "national_id": ids[owner[kept]],
+                "id_check": check_places(ids[owner[kept]]),
                 "score": score[kept],
                 "scored_at": as_moments(wall_seconds_of(settings, quarter_ends[quarter[kept]], 0)),
                 "exported_at": as_moments(next_export(settings, told_day[kept])),
@@ -69,7 +73,7 @@ def demographics_batch(settings: WorldSettings, persons: Integers) -> Columns:
     wealth = 0.5 * uniform(seed, Stream.DEMOGRAPHICS, who, 1) + 0.5 * (1 - uniform(seed, Stream.PRICE_SENSITIVITY, who))
     return {
         "account": account[kept],
-        "age": chosen(seed, Stream.DEMOGRAPHICS, who, len(AGE_BANDS), 2),
+        "age": age_bands(settings, who),
         "income": np.minimum(wealth * len(INCOME_BANDS), len(INCOME_BANDS) - 1).astype(np.int64),
         "household_size": 1 + (partners(settings, who) != who) + chosen(seed, Stream.DEMOGRAPHICS, who // 2, 3, 3),
         "exported_at": as_moments(next_export(settings, told_day[kept])),
@@ -80,6 +84,7 @@ def credit(spark: SparkSession, settings: WorldSettings) -> DataFrame:
     """One row per account and telling of its credit score, as the bureau delivers them."""
     return generated(spark, settings, credit_batch, CREDIT_SCHEMA).select(
         texts.account_id("account").alias("account_id"),
+        national_id("national_id", "id_check").alias("national_id"),
         F.lit(BUREAU).alias("bureau"),
         F.col("score").cast("string").alias("score"),
         F.col("scored_at").cast("string").alias("scored_at"),

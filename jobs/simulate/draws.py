@@ -111,6 +111,7 @@ class Stream(StrEnum):
     SURVEY = "survey"
     TICKET = "ticket"
     CREDIT = "credit"
+    MISSING = "missing value"
     DEMOGRAPHICS = "demographics"
     AD_SPEND = "ad spend"
     FOOTFALL = "footfall"

@@ -11,18 +11,19 @@ from pyspark.sql import functions as F
 
 from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate.ads import ad_spend_rows
-from jobs.simulate.assortment import product_rows, store_rows
+from jobs.simulate.assortment import store_rows
 from jobs.simulate.bureaus import credit, demographics
 from jobs.simulate.consents import consents
 from jobs.simulate.coupons import coupons, messages
 from jobs.simulate.events import app_events
 from jobs.simulate.folders import FileSystem, world_facts, written_once
+from jobs.simulate.holes import footfall_rows_as_told, product_rows_as_told, web_accounts_as_told
 from jobs.simulate.merchandise import campaign_rows, price_rows, promotion_rows, stock_rows
 from jobs.simulate.opinions import reviews, surveys
-from jobs.simulate.outside import footfall_rows, holiday_rows, trend_rows
+from jobs.simulate.outside import holiday_rows, trend_rows
 from jobs.simulate.payments import payments
 from jobs.simulate.points import points
-from jobs.simulate.registrations import member_cards, web_accounts
+from jobs.simulate.registrations import member_cards
 from jobs.simulate.sales import pos_receipts, web_orders
 from jobs.simulate.tickets import tickets
 
@@ -50,13 +51,13 @@ WHOLE_FEEDS: Mapping[str, Callable[[SparkSession, WorldSettings], DataFrame]] = 
 }
 # Feeds whose size follows the stores, products and days, not the customers.
 SMALL_FEEDS: Mapping[str, Callable[[WorldSettings], list[dict[str, str]]]] = {
-    "products": product_rows,
+    "products": product_rows_as_told,
     "stores": store_rows,
     "prices": price_rows,
     "promotions": promotion_rows,
     "campaigns": campaign_rows,
     "ad_spend": ad_spend_rows,
-    "footfall": footfall_rows,
+    "footfall": footfall_rows_as_told,
     "trends": trend_rows,
     "holidays": holiday_rows,
 }
@@ -155,7 +156,7 @@ def write_feeds(spark: SparkSession, settings: WorldSettings, files: FileSystem,
         "app_events": delivered_with_copies(app_events(spark, settings)).select("value", MONTH),
         "web_orders": delivered_with_copies(web_orders(spark, settings)),
         "pos_receipts": delivered_with_copies(pos_receipts(spark, settings)),
-        "web_accounts": delivered_once(web_accounts(spark, settings)),
+        "web_accounts": delivered_once(web_accounts_as_told(spark, settings)),
         "member_cards": delivered_once(member_cards(spark, settings)),
     }
     with ThreadPoolExecutor(max_workers=2) as pool:

@@ -13,12 +13,13 @@ from jobs.simulate.batches import generated
 from jobs.simulate.contacts import NEVER, NONE, Contacts, contacts, phone_on
 from jobs.simulate.draws import Columns, Flags, Integers, Stream, chosen, uniform
 from jobs.simulate.local_time import as_moments, next_export, second_of_day, wall_seconds_of
+from jobs.simulate.papers import open_id, open_ids
 from jobs.simulate.people import People, people
 from jobs.simulate.rings import ring_accounts, rings, rings_led_by
 
 REGISTRATION_SCHEMA = (
     "number long, registered_at timestamp_ntz, surname long, given_name long, email long, phone long,"
-    " home_store long, phone_style long, email_style long, exported_at timestamp_ntz"
+    " home_store long, open_id long, phone_style long, email_style long, exported_at timestamp_ntz"
 )
 
 
@@ -48,6 +49,7 @@ def told(settings: WorldSettings, crowd: People, known: Contacts, telling: Telli
         "surname": known.surname[owner],
         "given_name": known.given_name[owner],
         "home_store": crowd.home_store[owner],
+        "open_id": open_ids(settings, persons),
         "phone_style": chosen(settings.seed, Stream.ACCOUNT_TEXT, persons, 100, 2 * telling.occasion),
         "email_style": chosen(settings.seed, Stream.ACCOUNT_TEXT, persons, 100, 2 * telling.occasion + 1),
         "exported_at": as_moments(next_export(settings, told_day)),
@@ -98,6 +100,7 @@ def web_accounts(spark: SparkSession, settings: WorldSettings) -> DataFrame:
         texts.full_name("surname", "given_name").alias("name"),
         texts.email_as_typed(address, F.col("email_style")).alias("email"),
         texts.phone_as_typed("phone", F.col("phone_style")).alias("phone"),
+        open_id("open_id").alias("open_id"),
         texts.listed(cities, F.col("home_store")).alias("city"),
         texts.utc_text("exported_at").alias("exported_at"),
     )

@@ -153,6 +153,7 @@ def ring_accounts(settings: WorldSettings, crew: Rings) -> Columns:
         "surname": crew.surname,
         "given_name": crew.given_name,
         "home_store": chosen(seed, Stream.HOME_STORE, crew.ring, settings.stores),
+        "open_id": np.zeros(len(members), dtype=np.int64),
         "phone_style": chosen(seed, Stream.ACCOUNT_TEXT, members, 100),
         "email_style": chosen(seed, Stream.ACCOUNT_TEXT, members, 100, 1),
         "exported_at": as_moments(next_export(settings, day)),

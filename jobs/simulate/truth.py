@@ -15,15 +15,16 @@ from jobs.simulate import texts
 from jobs.simulate.assortment import CATEGORIES, assortment, product_ids, store_ids
 from jobs.simulate.bad_actors import BAD_ACTOR_TABLES
 from jobs.simulate.batches import generated
-from jobs.simulate.contacts import contacts, partners
+from jobs.simulate.contacts import NONE, contacts, partners
 from jobs.simulate.draws import Columns, Integers
-from jobs.simulate.events import event_numbers
+from jobs.simulate.events import event_batch
 from jobs.simulate.expectation import EXPECTED_ORDERS_SCHEMA, expected_orders, expected_units
 from jobs.simulate.folders import FileSystem, world_facts, written_once
+from jobs.simulate.holes import holes
 from jobs.simulate.local_time import HOUR_SECONDS, second_of_day
 from jobs.simulate.people import SHOWS_CARD_SHARE, people
 from jobs.simulate.responses import RESPONSE_TABLES
-from jobs.simulate.sales import sales
+from jobs.simulate.sales import sale_batch
 from jobs.simulate.seasons import season_factors
 from jobs.simulate.tastes import DROPOUT_CAUSES, tastes
 
@@ -33,6 +34,8 @@ PERSON_SCHEMA = (
     " home_store int, household_id long, category int, favourite_hour int, price_sensitivity double,"
     " is_return_abuser boolean, cause int"
 )
+FEEDS = ("web_orders", "pos_receipts", "app_events")
+FEED_COUNTS = ("true_rows", "duplicate_rows", "near_duplicate_rows", "bad_rows")
 UNIT_SCHEMA = (
     "product int, store int, week int, expected_units double, units_if_in_stock double, is_stocked_out boolean"
 )
@@ -145,25 +148,29 @@ def demand(spark: SparkSession, settings: WorldSettings) -> DataFrame:
     )
 
 
+def feed_counts(rows: Columns) -> list[int]:
+    """What there is among some true rows of a feed, in the order of FEED_COUNTS."""
+    is_bad = (rows["bad_date"] >= 0) | (rows["bad_price"] >= 0)
+    return [len(rows["copies"]), int(rows["copies"].sum()), int((rows["near_copy"] >= 0).sum()), int(is_bad.sum())]
+
+
+def feed_batch(settings: WorldSettings, persons: Integers) -> Columns:
+    """One row per transactional feed, with what there is of these persons in it."""
+    spotless = dict.fromkeys(("near_copy", "bad_date", "bad_price"), np.array([NONE]))
+    told = (
+        sale_batch(True, settings, persons),
+        sale_batch(False, settings, persons),
+        event_batch(settings, persons) | spotless,
+    )
+    counts = np.array([feed_counts(rows) for rows in told])
+    return {"feed": np.arange(len(FEEDS))} | {name: counts[:, place] for place, name in enumerate(FEED_COUNTS)}
+
+
 def feeds(spark: SparkSession, settings: WorldSettings) -> DataFrame:
     """One row per transactional feed: its distinct true rows, the copies and near copies of them, and the rows spoilt."""
-    is_spoilt = (F.col("bad_date") >= 0) | (F.col("bad_price") >= 0)
-    rows = {
-        "web_orders": (sales(spark, settings, is_online=True), is_spoilt),
-        "pos_receipts": (sales(spark, settings, is_online=False), is_spoilt),
-        "app_events": (event_numbers(spark, settings).withColumn("near_copy", F.lit(-1)), F.lit(False)),
-    }
-    counts = [
-        generated_rows.agg(
-            F.lit(feed).alias("feed"),
-            F.count("*").alias("true_rows"),
-            F.sum("copies").alias("duplicate_rows"),
-            F.sum((F.col("near_copy") >= 0).cast("long")).alias("near_duplicate_rows"),
-            F.sum(bad.cast("long")).alias("bad_rows"),
-        )
-        for feed, (generated_rows, bad) in rows.items()
-    ]
-    return counts[0].unionAll(counts[1]).unionAll(counts[2]).coalesce(1)
+    told = generated(spark, settings, feed_batch, "feed long, " + ", ".join(f"{name} long" for name in FEED_COUNTS))
+    totals = told.groupBy("feed").agg(*[F.sum(name).alias(name) for name in FEED_COUNTS]).coalesce(1)
+    return totals.withColumn("feed", texts.listed(FEEDS, F.col("feed")))
 
 
 TABLES: Mapping[str, Callable[[SparkSession, WorldSettings], DataFrame]] = {
@@ -172,6 +179,7 @@ TABLES: Mapping[str, Callable[[SparkSession, WorldSettings], DataFrame]] = {
     "calendar": calendar,
     "demand": demand,
     "feeds": feeds,
+    "holes": holes,
 }
 
 

@@ -23,9 +23,10 @@ class Point(NamedTuple):
 
 
 POINTS = {
-    "after_stage": Point("run", "Run._stage", False, lambda run, rows, contract, path: contract.table),
+    "after_stage": Point("run", "stage", False, lambda rows, contract, path: contract.table),
     "before_commit": Point("run", "write_table", True, lambda rows, path, *_: ".".join(path.split("/")[-2:])),
     "between_tables": Point("run", "Run._commit_valid", False, lambda run, staged: run.job),
+    "after_batch": Point("run", "Run.add", False, lambda run, table, rows, write: table),
     "before_ledger": Point("ledger", "Ledger.append", True, lambda ledger, record: record.job),
 }
 

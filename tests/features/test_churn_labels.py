@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.features.build_churn_labels import churn_labels, label_windows
-from jobs.lakehouse.run import end_of_day
+from jobs.lakehouse.days import end_of_day
 from jobs.lakehouse.settings import ChurnSettings
 from tests.rows import SHANGHAI, Row, customer_id, frame_of, local, order_line, row_of
 

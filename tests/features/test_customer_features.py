@@ -9,13 +9,14 @@ from typing import Any
 import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from jobs.features.build_customer_features import customer_features
 from jobs.features.visibility import as_known, as_of_dates, with_customer
 from jobs.identity.history import replayed
 from jobs.ingest.clean_order_lines import with_line_facts
 from jobs.insight.build_sales_daily import as_daily_sales
-from jobs.lakehouse.run import end_of_day
+from jobs.lakehouse.days import end_of_day
 from tests.rows import SHANGHAI, Row, customer_id, event, frame_of, local, local_date, random_order_lines
 
 WINDOWS = (7, 30, 90, 365)
@@ -207,7 +208,7 @@ def test_an_order_before_and_one_after_local_midnight_fall_on_two_days(spark: Sp
     ]
     made = [{**random_order_lines(1, 1, FIRST_DAY, 1)[0], **row, "line_kind": "product", "quantity": 2} for row in raw]
     lines = with_line_facts(frame_of(spark, "silver.order_lines", *made), SHANGHAI)
-    sales = as_daily_sales(lines).select("sales_date", "sold_piece_count").collect()
+    sales = as_daily_sales(lines.withColumn("is_clean", F.lit(True))).select("sales_date", "sold_piece_count").collect()
     assert sorted(map(tuple, sales)) == [(dt.date(2025, 3, 10), 2), (dt.date(2025, 3, 11), 2)]
     ids = frame_of(
         spark, "silver.customer_ids", customer_id(identifier_value="a", valid_from=local("2025-01-01 00:00"))

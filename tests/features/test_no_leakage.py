@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from jobs.features.build_customer_features import customer_features
 from jobs.features.visibility import as_of_dates
-from jobs.lakehouse.run import end_of_day
+from jobs.lakehouse.days import end_of_day
 from tests.rows import SHANGHAI, Row, customer_id, event, frame_of, local_date, order_line
 
 DAY = dt.date(2025, 3, 10)

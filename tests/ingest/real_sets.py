@@ -16,17 +16,36 @@ from jobs.__main__ import main
 from tests.lakes import SPARK_CONF
 from tests.rows import CONF_DIR
 
-# The big files are cut for everyday tests: SQL over the raw file that keeps a part of it. `make test-sets` takes them whole.
+# Everyday tests take a part of the big files: SQL over the raw file that keeps some rows. `make test-sets` takes them whole.
 WHOLE = bool(os.environ.get("LAKEHOUSE_WHOLE_SETS"))
+OLIST_ORDERS = "read_csv('{folder}/olist_orders_dataset.csv.gz', all_varchar = true)"
+SOME_ORDERS = "FROM raw WHERE starts_with(order_id, '0')"
+SOME_PRODUCTS = "FROM raw WHERE product_id LIKE '%1'"
 CUTS: Mapping[str, Mapping[str, str]] = {
-    "olist": {"olist_geolocation_dataset.csv.gz": "FROM raw LIMIT 40000"},
-    "complete-journey-sample": {"promotions_sample.csv.gz": "FROM raw WHERE week IN ('1', '2', '53')"},
+    "olist": {
+        "olist_orders_dataset.csv.gz": SOME_ORDERS,
+        "olist_order_items_dataset.csv.gz": SOME_ORDERS,
+        "olist_order_payments_dataset.csv.gz": SOME_ORDERS,
+        "olist_customers_dataset.csv.gz": f"FROM raw WHERE customer_id IN (SELECT customer_id {SOME_ORDERS.replace('raw', OLIST_ORDERS)})",
+        "olist_geolocation_dataset.csv.gz": "FROM raw LIMIT 20000",
+    },
+    "complete-journey-sample": {
+        "transactions_sample.csv.gz": SOME_PRODUCTS,
+        "products.csv.gz": SOME_PRODUCTS,
+        "coupons.csv.gz": SOME_PRODUCTS,
+        "promotions_sample.csv.gz": "FROM raw WHERE week IN ('1', '2', '53')",
+    },
     "m5-monthly": {
         "monthly_sales.parquet": "FROM raw WHERE item_id = 'FOODS_1_001' OR (store_id = 'CA_1' AND dept_id = 'FOODS_1')",
         "sell_prices.parquet": "FROM raw WHERE store_id = 'CA_1' AND starts_with(item_id, 'FOODS_1_')",
     },
+    "dominicks-orange-juice": {"yx.csv.gz": "FROM raw WHERE store IN ('2', '5', '8', '9', '12', '14')"},
 }
-INGEST = [f"ingest.{file.stem}" for file in sorted((CONF_DIR.parent / "jobs/ingest").glob("clean_*.py"))]
+INGEST = [
+    f"ingest.{file.stem}"
+    for file in sorted((CONF_DIR.parent / "jobs/ingest").glob("clean_*.py"))
+    if file.stem != "clean_events"
+]
 
 
 @dataclass(frozen=True)
@@ -95,7 +114,7 @@ def _delivered(folder: Path, raw: Path, cuts: Mapping[str, str]) -> Path:
         database.execute(f"CREATE VIEW raw AS FROM {_reader(raw, file.name)}")
         kept = data / file.name.removesuffix(".gz")
         options = "FORMAT parquet" if kept.suffix == ".parquet" else "HEADER"
-        database.execute(f"COPY ({cuts[file.name]}) TO '{kept}' ({options})")
+        database.execute(f"COPY ({cuts[file.name].format(folder=raw)}) TO '{kept}' ({options})")
     return data
 
 

@@ -51,7 +51,13 @@ def test_a_record_takes_what_was_known_when_it_arrived(
     spark: SparkSession, line_day: int | None, person: str, arrives: int
 ) -> None:
     known = headers(spark, ("1", "bob", 5, "sent"), ("1", "ann", 1, "new"), ("1", "ann", 1, "new"))
-    assert found(with_looked_up(lines(spark, ("1", line_day)), known, HEADERS)) == [("1", person, arrives)]
+    joined = with_looked_up(lines(spark, ("1", line_day)), known, HEADERS, tells_time=line_day is not None)
+    assert found(joined) == [("1", person, arrives)]
+
+
+def test_a_record_that_lost_its_own_time_gets_none_from_elsewhere(spark: SparkSession) -> None:
+    known = headers(spark, ("1", "ann", 1, "new"))
+    assert found(with_looked_up(lines(spark, ("1", None)), known, HEADERS, tells_time=True)) == [("1", "ANN", None)]
 
 
 def test_every_record_stays_once_whatever_the_other_feed_holds(spark: SparkSession) -> None:
@@ -60,7 +66,7 @@ def test_every_record_stays_once_whatever_the_other_feed_holds(spark: SparkSessi
         spark, ("1", "ann", 1, "new"), ("1", "bob", 2, "new"), ("2", "eve", 1, "draft"), (None, "x", 1, "new"),
         ("3", "y", 1, "broken"),
     )  # fmt: skip
-    joined = with_looked_up(records, known, HEADERS)
+    joined = with_looked_up(records, known, HEADERS, tells_time=True)
     assert joined.columns == ["order_no", "person", "_arrived_at"]
     assert found(joined) == [("1", "BOB", 3), ("1", "BOB", 3), ("2", None, 3), ("3", None, None), (None, None, 3)]
 

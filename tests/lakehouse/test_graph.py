@@ -72,5 +72,16 @@ def test_jobs_that_no_feed_can_ever_serve_are_idle_and_say_what_they_lack() -> N
     }
 
 
+def test_a_job_that_can_do_without_a_table_is_not_idle_for_it() -> None:
+    orders = Step("ingest.clean_orders", ("bronze.*",), ("silver.orders",))
+    payments = Step("ingest.clean_payments", ("bronze.*",), ("silver.payments",))
+    flag = Step("ingest.flag", ("silver.orders", "silver.payments"), ("silver.flags",))
+    jobs: list[Declared] = [orders, payments, flag]
+    assert set(idle_jobs(jobs, {"silver.orders"})) == {"ingest.clean_payments", "ingest.flag"}
+    can_lack = {"ingest.flag": ("silver.payments",)}
+    assert set(idle_jobs(jobs, {"silver.orders"}, can_lack)) == {"ingest.clean_payments"}
+    assert "ingest.flag" in idle_jobs(jobs, {"silver.payments"}, can_lack)
+
+
 def test_a_job_alone_is_not_idle_for_tables_that_others_fill() -> None:
     assert idle_jobs([COUNT], set()) == {}

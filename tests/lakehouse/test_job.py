@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 from jobs.__main__ import main
 from jobs.lakehouse.files import delete_folder
 from jobs.lakehouse.job import Job, NamedJob
+from jobs.lakehouse.ledger import KNOWN
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import ChurnSettings, Settings
 from jobs.lakehouse.tables import Lake, Write, write_table
@@ -84,6 +85,26 @@ def test_a_date_is_made_again_when_its_table_was_made_anew_for_another(spark: Sp
     assert run_job(spark, lake, make, NEXT_DAY).outcome == "done"
     assert run_job(spark, lake, make, NEXT_DAY).outcome == "already done"
     assert run_job(spark, lake, make).outcome == "done", "its rows went with the table"
+
+
+def test_what_a_chain_remembers_of_its_ledger_is_what_a_new_reader_finds(spark: SparkSession, lake: Settings) -> None:
+    dated = make_marks(2, is_dated=True)
+    for run_date in (RUN_DATE, NEXT_DAY, RUN_DATE):
+        run_job(spark, lake, dated, run_date)
+    run_job(spark, lake, make_marks(3), force=True)
+    delete_folder(spark, Lake(lake.path("lake")).path("gold.marks"))
+    run_job(spark, lake, dated, NEXT_DAY)
+
+    path = ledger_of(spark, lake).path
+    remembered = KNOWN.pop(path)
+    assert remembered.begun_again.keys() == {"gold.marks"}
+    found = ledger_of(spark, lake)
+    assert found.good_versions() == remembered.good_versions
+    for asked in (None, RUN_DATE, NEXT_DAY):
+        KNOWN[path].last(spark, path, asked)
+    assert (KNOWN[path].version, KNOWN[path].begun_again) == (remembered.version, remembered.begun_again)
+    for asked, successes in remembered.successes.items():
+        assert KNOWN[path].successes[asked] == successes
 
 
 def test_a_failing_job_leaves_a_row_and_the_table_unharmed(spark: SparkSession, lake: Settings) -> None:

@@ -12,10 +12,11 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.contracts import Contract
+from jobs.lakehouse.days import end_of_day
 from jobs.lakehouse.errors import ConfigurationError, ContractError, DataError, LakehouseError, QualityGateError
 from jobs.lakehouse.job import Job, NamedJob
 from jobs.lakehouse.quality import DUPLICATE, REASONS, UNPARSEABLE, with_reject_reasons
-from jobs.lakehouse.run import Run, end_of_day
+from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import ChurnSettings, DemandSettings, Settings
 from tests.lakes import RUN_DATE, ledger_of, run_job, settings_in, table
 from tests.rows import frame_of, row_of

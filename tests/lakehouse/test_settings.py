@@ -135,3 +135,21 @@ def test_every_shipped_dataset_and_environment_can_be_loaded() -> None:
     for dataset in (file.parent.name for file in conf_dir.glob("datasets/*/dataset.yaml")):
         for environment in environments:
             assert load_settings(environment, dataset).dataset == dataset
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        (
+            "database.url",
+            "jdbc:postgresql://127.0.0.1/shop?password=hush",
+            "the password comes from LAKEHOUSE_DATABASE",
+        ),
+        ("database.url", "jdbc:postgresql://me:hush@127.0.0.1/shop", "database.url: String should match pattern"),
+        ("kafka.options", {"sasl.jaas.config": "hush"}, "a secret never stands in a setting"),
+    ],
+)
+def test_a_password_in_a_setting_is_refused_and_not_repeated(key: str, value: object, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told) as refused:
+        load_settings("local", "world", overrides={key: value})
+    assert "hush" not in str(refused.value)

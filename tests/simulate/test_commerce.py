@@ -12,6 +12,7 @@ from jobs.simulate.coupons import CONTACT_KINDS, COUPON_EVENTS, contact_batch, c
 from jobs.simulate.draws import Columns
 from jobs.simulate.merchandise import moved_batch, price_rows, promotion_rows, stock_levels
 from jobs.simulate.outreach import CHANNELS, campaigns
+from jobs.simulate.papers import check_places, national_ids
 from jobs.simulate.payments import CASH, GIFT_CARD, METHODS, NO_PAYER, VOUCHER, payment_batch
 from jobs.simulate.points import points_batch
 from jobs.simulate.sales import sale_batch
@@ -159,6 +160,15 @@ def test_a_credit_score_is_told_late_and_some_again() -> None:
     again = told.groupby(["account", "scored_at"]).size()
     assert set(again) == {1, 2}
     assert told["score"].between(300, 1000).all()
+
+
+def test_national_ids_are_well_formed() -> None:
+    assert check_places(np.array([11010519491231002])).tolist() == [2], "the example of GB 11643-1999 ends in X"
+    ids = national_ids(SETTINGS, np.arange(5000))
+    assert ((ids >= 10**16) & (ids < 10**17)).all()
+    born = pd.to_datetime(pd.Series(ids // 1000 % 10**8).astype(str), format="%Y%m%d")
+    assert ((born.dt.year >= 1938) & (born.dt.year <= 2006)).all()
+    assert len(np.unique(ids)) > 4990
 
 
 def test_campaigns_hold_some_out_and_never_overlap() -> None:

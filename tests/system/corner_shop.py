@@ -70,6 +70,8 @@ FEED: Mapping[str, Any] = {
     },
 }
 SETTINGS = {
+    # The marks have tests of their own; without them these jobs are enough for features.
+    "FEATURES__EXCLUDE_FLAGGED": "false",
     "FEATURES__PANEL_DATES": "6",
     "CHURN__MIN_TRAINING_ROWS": "20",
     "CHURN__ROUNDS": "10",

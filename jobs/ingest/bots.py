@@ -1,0 +1,99 @@
+"""Bots: the signs that a program, and no person, is behind the events of a device on a day."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from jobs.ingest.evidence import complete_at, joint_confidence, signs_that_hold, with_distance
+from jobs.lakehouse.cleaning_settings import CleaningSettings
+
+SECOND = 1_000_000  # in microseconds
+HOUR = 3600 * SECOND
+# The signs, each with the time at which it was known in a column of its own; null where it does not hold.
+SIGNS = (
+    "declared_agent",
+    "event_rate",
+    "products_per_second",
+    "round_the_clock",
+    "busy_day",
+    "purchase_without_view",
+)
+
+
+def declares_itself(user_agent: Column, patterns: tuple[str, ...]) -> Column:
+    """Whether a user agent says that it is a program."""
+    return F.coalesce(user_agent.rlike("(?i)(" + "|".join(patterns) + ")"), F.lit(False))
+
+
+def within(rows_back: int, microseconds: int) -> Column:
+    """When an event completes so many within a time on its device: the arrival of the last of them; null else."""
+    in_order = Window.partitionBy("device_id").orderBy("_micros", "event_id")
+    first = F.lag("_micros", rows_back - 1).over(in_order)
+    arrived = F.max("arrived_at").over(in_order.rowsBetween(1 - rows_back, 0))
+    return F.when(F.col("_micros") - first <= microseconds, arrived)
+
+
+def with_event_signs(events: DataFrame, settings: CleaningSettings) -> DataFrame:
+    """The events of known devices with the times at which signs in the single event, or the run of events up to it, were known."""
+    is_purchase = F.col("event_name").isin(*settings.purchase_events)
+    is_view = F.col("product_id").isNotNull() & ~F.coalesce(is_purchase, F.lit(False))
+    in_order = Window.partitionBy("device_id").orderBy("_micros", "event_id")
+    # A growing window: a sliding one is counted anew at each row, which a device with a million events would feel.
+    so_far = Window.partitionBy("device_id").orderBy("_micros").rangeBetween(Window.unboundedPreceding, 0)
+    last_view = F.max(F.when(is_view, F.col("_micros"))).over(so_far)
+    has_looked = F.coalesce(F.col("_micros") - last_view <= settings.browse_hours * HOUR, F.lit(False))
+    products = settings.bot_products_per_second
+    last_products = F.collect_set("product_id").over(in_order.rowsBetween(1 - products, 0))
+    timed = events.where("device_id is not null").withColumn("_micros", F.unix_micros("event_at"))
+    declared = declares_itself(F.col("user_agent"), settings.bot_agents)
+    return timed.withColumns(
+        {
+            "declared_agent": F.when(declared, F.col("arrived_at")),
+            "event_rate": within(settings.bot_events_per_minute, 60 * SECOND),
+            "products_per_second": F.when(F.size(last_products) == products, within(products, SECOND)),
+            "purchase_without_view": F.when(is_purchase & ~has_looked, F.col("arrived_at")),
+        }
+    )
+
+
+def as_device_days(events: DataFrame, settings: CleaningSettings, time_zone: str) -> DataFrame:
+    """One row per device and business day with any sign of a bot: `known_at`, `confidence`, `reasons`.
+
+    A busy day is one far above what devices do on a day, and above a floor that no person reaches.
+    """
+    hour = F.hour(F.from_utc_timestamp("event_at", time_zone))
+    from_events = [
+        F.min(sign).alias(sign)
+        for sign in ("declared_agent", "event_rate", "products_per_second", "purchase_without_view")
+    ]
+    days = (
+        with_event_signs(events, settings)
+        .groupBy("device_id", "event_date")
+        .agg(
+            *from_events,
+            F.count("*").alias("event_count"),
+            F.count_distinct(hour).alias("hours"),
+            F.max("arrived_at").alias("last_arrived_at"),
+        )
+    )
+    spread, sample = settings.least_log_spread, settings.least_sample
+    far = with_distance(days, [], "event_count", spread, sample).withColumns(
+        {
+            "round_the_clock": F.when(F.col("hours") >= settings.bot_active_hours, F.col("last_arrived_at")),
+            "busy_day": F.when(
+                (F.col("event_count") >= settings.bot_busy_day_events)
+                & (F.col("event_count_distance") >= settings.robust_z),
+                F.col("last_arrived_at"),
+            ),
+        }
+    )
+    holds = {sign: F.col(sign).isNotNull() for sign in SIGNS}
+    known_at = {sign: F.col(sign) for sign in SIGNS}
+    return far.select(
+        "device_id",
+        "event_date",
+        joint_confidence(settings.bot_weights, holds).alias("confidence"),
+        complete_at(settings.bot_weights, known_at, settings.bot_confidence).alias("known_at"),
+        signs_that_hold(holds).alias("reasons"),
+    ).where("known_at is not null")

@@ -1,0 +1,167 @@
+"""Brushing: rings of accounts behind one device, address or payer that order a few products, unseen, for show."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from jobs.lakehouse.cleaning_settings import CleaningSettings
+
+DAY_SECONDS = 86_400
+# Rings of which one account leads to every other in so many steps over what they share get one id.
+JOINING_ROUNDS = 3
+
+
+def as_shared_keys(orders: DataFrame, events: DataFrame, payments: DataFrame) -> DataFrame:
+    """One row per order and thing that other accounts may share: `order_id`, `shared_key`, `key_known_at`.
+
+    Args:
+        orders: one row per order, with `delivery_address_token`.
+        events: silver events; the device is the one that an order was told from.
+        payments: the current payments.
+    """
+    told = [
+        orders.select(
+            "order_id", named("address", "delivery_address_token"), F.col("arrived_at").alias("key_known_at")
+        ),
+        events.where("order_id is not null").select(
+            "order_id", named("device", "device_id"), F.col("arrived_at").alias("key_known_at")
+        ),
+        payments.select("order_id", named("payer", "payer_token"), F.col("arrived_at").alias("key_known_at")),
+    ]
+    known = reduce(DataFrame.unionByName, told).where("shared_key is not null")
+    return known.groupBy("order_id", "shared_key").agg(F.min("key_known_at").alias("key_known_at"))
+
+
+def named(kind: str, column: str) -> Column:
+    """The value with its kind before it; null where there is none."""
+    return F.concat(F.lit(f"{kind}:"), F.col(column)).alias("shared_key")
+
+
+def as_candidates(orders: DataFrame, shared_keys: DataFrame, settings: CleaningSettings) -> DataFrame:
+    """One row per order and key, of the keys that enough accounts share, and not so many that the key is a public place."""
+    keyed = orders.where("account_id is not null").join(shared_keys, on="order_id", how="inner")
+    accounts = keyed.groupBy("shared_key").agg(F.count_distinct("account_id").alias("_accounts"))
+    few = accounts.where(F.col("_accounts").between(settings.ring_accounts, settings.public_accounts))
+    known_at = F.greatest("arrived_at", "key_known_at").alias("known_at")
+    candidates = keyed.join(few, on="shared_key", how="left_semi")
+    return candidates.select("order_id", "shared_key", known_at, "account_id", "ordered_at", "is_return", "products")
+
+
+def with_unbrowsed(candidates: DataFrame, events: DataFrame, settings: CleaningSettings) -> DataFrame:
+    """The candidates with `is_unbrowsed`: neither the account nor the device had looked at anything before; null if not known.
+
+    It is known of orders that the events tell of, by what had arrived with the order.
+    """
+    is_purchase = F.coalesce(F.col("event_name").isin(*settings.purchase_events), F.lit(False))
+    told = events.where("order_id is not null").select("order_id", "device_id").distinct()
+    orders = candidates.select("order_id", "account_id", "ordered_at", "known_at").distinct()
+    devices = orders.join(told, on="order_id", how="inner")
+    viewers = F.explode(F.array_compact(F.array(named("account", "account_id"), named("device", "device_id"))))
+    seen = events.where(F.col("product_id").isNotNull() & ~is_purchase).select(
+        viewers.alias("_viewer"), F.col("event_at").alias("seen_at"), F.col("arrived_at").alias("seen_arrived_at")
+    )
+    seconds_before = F.unix_seconds("ordered_at") - F.unix_seconds("seen_at")
+    looked = (
+        devices.select("order_id", "ordered_at", "known_at", viewers.alias("_viewer"))
+        .join(seen, on="_viewer", how="inner")
+        .where(
+            seconds_before.between(0, settings.browse_hours * 3600) & (F.col("seen_arrived_at") <= F.col("known_at"))
+        )
+        .select("order_id", F.lit(False).alias("_unseen"))
+        .distinct()
+    )
+    judged = devices.select("order_id").distinct().join(looked, on="order_id", how="left")
+    judged = judged.select("order_id", F.coalesce("_unseen", F.lit(True)).alias("is_unbrowsed"))
+    return candidates.join(judged, on="order_id", how="left")
+
+
+def same_product_share(products: Column) -> Column:
+    """The chance that two of these products, drawn at random, are the same (Simpson 1949; Herfindahl's index)."""
+    total = F.size(products)
+    squares = F.transform(
+        F.array_distinct(products),
+        lambda product: F.pow(F.size(F.filter(products, lambda other: other == product)) / total, F.lit(2.0)),
+    )
+    return F.aggregate(squares, F.lit(0.0), lambda total_so_far, square: total_so_far + square)
+
+
+def with_ring_score(candidates: DataFrame, settings: CleaningSettings) -> DataFrame:
+    """The candidates with `ring_score`: above 0 where, with this order, its key had all that makes a ring in some last days.
+
+    That is enough accounts and orders, of few products, and the goods mostly bought unseen or brought back.
+    """
+    days = settings.ring_days * DAY_SECONDS
+    lately = Window.partitionBy("shared_key").orderBy(F.unix_seconds("known_at")).rangeBetween(-days, 0)
+    sold = ~F.col("is_return")
+    counted = candidates.withColumns(
+        {
+            "_accounts": F.size(F.collect_set("account_id").over(lately)),
+            "_orders": F.count_if(sold).over(lately),
+            "_returns": F.count_if("is_return").over(lately),
+            "_unbrowsed": F.coalesce(F.avg(F.when(sold, F.col("is_unbrowsed").cast("int"))).over(lately), F.lit(0.0)),
+            "_products": F.flatten(F.collect_list(F.when(sold, F.col("products"))).over(lately)),
+        }
+    )
+    shares = counted.withColumns(
+        {
+            "_same": same_product_share(F.col("_products")),
+            "_returned": F.least(F.coalesce(F.try_divide("_returns", "_orders"), F.lit(0.0)), F.lit(1.0)),
+        }
+    )
+    is_many = (F.col("_accounts") >= settings.ring_accounts) & (F.col("_orders") >= settings.ring_orders)
+    is_show = (F.col("_unbrowsed") >= settings.ring_unbrowsed_share) | (
+        F.col("_returned") >= settings.ring_returned_share
+    )
+    is_ring = is_many & (F.col("_same") >= settings.ring_same_product_share) & is_show
+    left_open = (1 - F.col("_same")) * (1 - F.col("_unbrowsed")) * (1 - F.col("_returned"))
+    score = F.when(is_ring, 1 - left_open).otherwise(0.0)
+    return shares.withColumn("ring_score", score).drop(
+        "_accounts", "_orders", "_returns", "_unbrowsed", "_products", "_same", "_returned"
+    )
+
+
+def as_brushed_orders(candidates: DataFrame, settings: CleaningSettings) -> DataFrame:
+    """One row per order of a ring: `order_id`, `ring_id`, `known_at`, `score`.
+
+    A key that had all that makes a ring taints its orders of the days before, which were the evidence and are known from
+    then on, and of as many days after, known when they arrive.
+
+    Args:
+        candidates: with `is_unbrowsed`.
+        settings: what makes a ring.
+    """
+    days = settings.ring_days * DAY_SECONDS
+    in_order = Window.partitionBy("shared_key").orderBy(F.unix_seconds("known_at"))
+    before, after = in_order.rangeBetween(-days, 0), in_order.rangeBetween(0, days)
+    ring_at = F.when(F.col("ring_score") > 0, F.col("known_at"))
+    tainted = with_ring_score(candidates, settings).withColumns(
+        {
+            "_before": F.max("ring_score").over(before),
+            "_after": F.max("ring_score").over(after),
+            "_later_at": F.min(ring_at).over(after),
+        }
+    )
+    caught = tainted.where((F.col("_before") > 0) | (F.col("_after") > 0)).withColumns(
+        {
+            "known_at": F.when(F.col("_before") > 0, F.col("known_at")).otherwise(F.col("_later_at")),
+            "score": F.greatest("_before", "_after"),
+        }
+    )
+    joined = caught.join(as_rings(caught), on="account_id", how="left")
+    return joined.groupBy("order_id").agg(
+        F.min("ring_id").alias("ring_id"), F.min("known_at").alias("known_at"), F.max("score").alias("score")
+    )
+
+
+def as_rings(caught: DataFrame) -> DataFrame:
+    """One row per account of a ring: `account_id`, `ring_id`; accounts that share a tainted key, or lead to one that does, are one."""
+    edges = caught.select("account_id", "shared_key").distinct().withColumn("_ring", F.col("shared_key"))
+    for _ in range(JOINING_ROUNDS):
+        for end in ("account_id", "shared_key"):
+            edges = edges.withColumn("_ring", F.min("_ring").over(Window.partitionBy(end)))
+    # The key may hold a token: the id tells nothing of it.
+    ring_id = F.concat(F.lit("ring-"), F.substring(F.sha2("_ring", 256), 1, 16))
+    return edges.groupBy("account_id").agg(F.min(ring_id).alias("ring_id"))

@@ -1,0 +1,114 @@
+"""Load new, changed and deleted rows of every database table that is a feed into bronze, as one snapshot of the database shows them."""
+
+import datetime as dt
+import sys
+from dataclasses import dataclass
+from functools import reduce
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.ingest.records import as_bronze, personal_values, with_arrival, with_record_id, with_tokens
+from jobs.ingest.table_changes import as_deletions, as_last_held, count_changes, last_load, only_changed
+from jobs.ingest.table_queries import bounds_of, checked_columns, keys_query, rows_query, since
+from jobs.lakehouse.databases import Snapshot, opened_snapshot
+from jobs.lakehouse.errors import QualityGateError
+from jobs.lakehouse.job import Job
+from jobs.lakehouse.personal import sealed
+from jobs.lakehouse.run import Run
+from jobs.lakehouse.settings import PrivacySettings
+from jobs.lakehouse.sources import DELETED, DatabaseTable, Source, fed_by
+from jobs.lakehouse.tables import Write, empty_rows, read_table, table_version
+from jobs.lakehouse.wire_settings import DatabaseSettings
+
+JOB = Job(
+    reads=("database.*",),
+    writes=("bronze.*", "vault.personal_values"),
+    settings=(DatabaseSettings, PrivacySettings),
+)
+
+
+@dataclass(frozen=True)
+class Load:
+    """One load of one feed: what is held before it, and what it brings."""
+
+    source: Source
+    delivery_id: str
+    changed: DataFrame
+    deletions: DataFrame | None
+
+
+def build(run: Run) -> None:
+    now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    snapshot = run.keep(opened_snapshot(run.spark, run.part(DatabaseSettings)))
+    keys, sealed_values, appended = run.keys(), [], []
+    for source in fed_by(run.sources, "database").values():
+        assert source.table is not None
+        load = _load(run, snapshot, source, source.table, now)
+        bronze = as_bronze(load.changed, source)
+        bronze = bronze.unionByName(load.deletions) if load.deletions is not None else bronze
+        if bronze.isEmpty():
+            continue
+        values = personal_values(load.changed, source, keys.key_id)
+        sealed_values += [sealed(values, keys, "plain", "token")] if values is not None else []
+        appended.append((source.bronze_table, bronze, run.once(source.bronze_table, load.delivery_id)))
+    # Bronze last: what it holds is what the next load compares with, so nothing that belongs to it may still be missing.
+    if sealed_values:
+        every_value = reduce(DataFrame.union, sealed_values).dropDuplicates(["token"])
+        run.publish("vault.personal_values", every_value, Write("insert"))
+    for table, rows, write in appended:
+        run.publish(table, rows, write)
+
+
+def _load(run: Run, snapshot: Snapshot, source: Source, table: DatabaseTable, now: dt.datetime) -> Load:
+    types = checked_columns(snapshot, source, table)
+    bronze = _bronze(run, source)
+    number, last = last_load(bronze, table.cursor, types[table.cursor])
+    held, delivery_id = as_last_held(bronze, table.key), f"{source.source}/{number + 1:08d}"
+    condition, bounds, deletions, gone = "true", bounds_of(snapshot, table), None, 0
+    if number > 0:
+        condition = since(table, types[table.cursor], last)
+        keys = snapshot.read(keys_query(table, types, condition), table.fetch_size, bounds)
+        counts = count_changes(held, keys, table.key)
+        _refuse_if_too_many_are_gone(source, counts.gone, counts.held, run.part(DatabaseSettings))
+        gone = counts.gone
+        deletions = as_deletions(held, keys, source, delivery_id, now) if gone else None
+        # Rows that were committed long after their cursor, or came back, are found by their keys; then all is compared.
+        condition = "true" if counts.missed else condition
+    query = rows_query(source, table, types, condition)
+    arriving = _as_records(snapshot.read(query, table.fetch_size, bounds if condition == "true" else None), delivery_id)
+    plain = with_arrival(with_record_id(arriving, source), source, now)
+    records = with_tokens(plain, source, run.keys(), run.settings.calendar.phone_region)
+    began = (
+        "all rows" if condition == "true" else f"rows from {table.cursor} {last} less {table.overlap_minutes} minutes"
+    )
+    left_out = sorted(set(types) - {field.name for field in source.fields})
+    told = f"{began} compared, {gone} deleted"
+    run.facts[source.source] = f"{told}; undeclared columns left out: {', '.join(left_out)}" if left_out else told
+    return Load(source, delivery_id, only_changed(records, held, source, now), deletions)
+
+
+def _as_records(rows: DataFrame, delivery_id: str) -> DataFrame:
+    return rows.withColumns(
+        {"_raw_line": F.lit(None).cast("string"), "_delivery_id": F.lit(delivery_id), DELETED.name: F.lit(False)}
+    )
+
+
+def _bronze(run: Run, source: Source) -> DataFrame:
+    """What was loaded before; the state of a feed is its bronze table and nothing else."""
+    path = run.lake.path(source.bronze_table)
+    if table_version(run.spark, path) is None:
+        return empty_rows(run.spark, run.contract(source.bronze_table))
+    return read_table(run.spark, path)
+
+
+def _refuse_if_too_many_are_gone(source: Source, gone: int, held: int, settings: DatabaseSettings) -> None:
+    if gone > settings.max_deleted_share * held:
+        raise QualityGateError(
+            f"feed {source.source}: {gone} of {held} rows are gone from the database, nothing was loaded. If that is "
+            "meant so, raise database.max_deleted_share for one run; if not, see whether it is the right database"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(JOB.main(__doc__, build))

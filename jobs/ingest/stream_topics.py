@@ -1,0 +1,138 @@
+"""Stream the messages of every topic that is a feed into bronze, each once: all there are, or without end as they come."""
+
+import datetime as dt
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from pyspark.errors import StreamingQueryException
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.streaming.query import StreamingQuery
+
+from jobs.ingest.messages import as_next_offsets, as_records, starting_offsets
+from jobs.ingest.records import as_bronze, payloads, personal_values, with_arrival, with_tokens
+from jobs.lakehouse.brokers import partition_offsets, stream_options
+from jobs.lakehouse.files import read_text
+from jobs.lakehouse.job import Job
+from jobs.lakehouse.personal import sealed
+from jobs.lakehouse.run import Run
+from jobs.lakehouse.settings import PrivacySettings
+from jobs.lakehouse.sources import Source, Topic, fed_by
+from jobs.lakehouse.tables import Write, read_table, table_version
+from jobs.lakehouse.wire_settings import KafkaSettings
+
+JOB = Job(
+    reads=("topics.*",),
+    writes=("bronze.*", "vault.personal_values", "vault.payloads"),
+    settings=(KafkaSettings, PrivacySettings),
+)
+LOOK_EVERY_SECONDS = 1
+
+
+def build(run: Run) -> None:
+    failures: list[Exception] = []
+    one_at_a_time = threading.Lock()
+    queries: list[StreamingQuery] = []
+    with _asked_to_stop() as stopping:
+        try:
+            for source in fed_by(run.sources, "topics").values():
+                queries.append(_started(run, source, one_at_a_time, failures))
+            _wait(queries, stopping)
+        except StreamingQueryException as error:
+            # Spark wraps what a batch raised into an error of its own, by which nobody could tell what it was.
+            raise (failures[0] if failures else error) from error
+        finally:
+            for query in queries:
+                with suppress(Exception):
+                    query.stop()
+
+
+def _started(run: Run, source: Source, one_at_a_time: threading.Lock, failures: list[Exception]) -> StreamingQuery:
+    """The running query of one feed; the batches of different feeds take turns."""
+    assert source.topic is not None
+    settings, checkpoint = run.part(KafkaSettings), f"{run.lake.root}/_checkpoints/{source.source}"
+
+    def take(batch: DataFrame, batch_id: int) -> None:
+        try:
+            with one_at_a_time:
+                take_batch(run, source, checkpoint, batch, batch_id)
+                if settings.trigger == "continuous":
+                    run.account()
+        except Exception as error:
+            failures.append(error)
+            raise
+
+    start = _start(run, source, source.topic, checkpoint, settings)
+    messages = run.spark.readStream.format("kafka").options(**stream_options(settings, source.topic.name, start)).load()
+    writer = messages.writeStream.option("checkpointLocation", checkpoint).foreachBatch(take)
+    if settings.trigger == "once":
+        return writer.trigger(availableNow=True).start()
+    return writer.trigger(processingTime=f"{settings.interval_seconds} seconds").start()
+
+
+def take_batch(run: Run, source: Source, checkpoint: str, batch: DataFrame, batch_id: int) -> None:
+    """Commit one batch: the vault first, by key, then bronze as the transaction of this stream with the batch's number.
+
+    A batch that is repeated after a kill has the same messages under the same number: the vault knows its keys, and
+    Delta that it has seen the transaction.
+    """
+    now = dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
+    assert source.topic is not None
+    keys = run.keys()
+    plain = with_arrival(as_records(batch, source, source.topic), source, now)
+    records = with_tokens(plain, source, keys, run.settings.calendar.phone_region)
+    values = personal_values(records, source, keys.key_id)
+    if values is not None:
+        run.add("vault.personal_values", sealed(values, keys, "plain", "token"), Write("insert"))
+    lines = payloads(plain, source, keys.key_id)
+    if not lines.isEmpty():
+        run.add("vault.payloads", sealed(lines, keys, "plain", "record_id"), Write("insert"))
+    # A checkpoint made anew counts its batches from 0 again, and must not be taken for the old one.
+    stream_id = json.loads(read_text(run.spark, f"{checkpoint}/metadata") or "{}").get("id", "")
+    transaction = f"{run.job}/{source.bronze_table}/{stream_id}"
+    write = Write("append", transaction=transaction, transaction_version=batch_id)
+    run.add(source.bronze_table, as_bronze(records, source), write)
+
+
+def _start(run: Run, source: Source, topic: Topic, checkpoint: str, settings: KafkaSettings) -> str:
+    """Where a stream begins that has no checkpoint: after what bronze holds. One that has a checkpoint goes on by that."""
+    path = run.lake.path(source.bronze_table)
+    if read_text(run.spark, f"{checkpoint}/metadata") is not None or table_version(run.spark, path) is None:
+        return "earliest"
+    held = as_next_offsets(read_table(run.spark, path), topic).select(F.col("partition"), F.col("offset"))
+    next_offsets = {row["partition"]: row["offset"] for row in held.collect()}
+    return starting_offsets(topic, next_offsets, partition_offsets(run.spark, settings, topic.name))
+
+
+def _wait(queries: list[StreamingQuery], stopping: threading.Event) -> None:
+    """Wait until every query has ended, or the process is asked to stop.
+
+    Raises:
+        StreamingQueryException: a query failed.
+    """
+    waiting = list(queries)
+    while waiting and not stopping.is_set():
+        waiting = [query for query in waiting if not query.awaitTermination(LOOK_EVERY_SECONDS)]
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[threading.Event]:
+    """Is set when the process is told to end (SIGTERM, Ctrl-C): the stream stops, and the run is accounted for."""
+    stopping = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopping
+        return
+    before = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopping
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    sys.exit(JOB.main(__doc__, build))

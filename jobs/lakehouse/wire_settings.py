@@ -1,0 +1,44 @@
+"""The settings of what comes by wire: a Kafka broker and a PostgreSQL database. No secret ever stands in them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from jobs.lakehouse.part import Part
+
+
+class KafkaSettings(Part):
+    """The broker of the feeds that come by topic; secrets belong into a JAAS file, not into `options`."""
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    options: dict[str, str] = Field(default_factory=dict)
+    trigger: Literal["once", "continuous"] = "once"
+    interval_seconds: int = Field(30, ge=1, description="between two batches of a continuous run")
+    max_offsets_per_trigger: int = Field(500_000, ge=1)
+    timeout_seconds: int = Field(30, ge=1)
+
+    @model_validator(mode="after")
+    def _holds_no_secret(self) -> KafkaSettings:
+        secret = [key for key in self.options if "password" in key or "jaas" in key]
+        if secret:
+            raise ValueError(f"{', '.join(secret)}: a secret never stands in a setting; name a JAAS file to the JVM")
+        return self
+
+
+class DatabaseSettings(Part):
+    """The database of the feeds that come by table; its password comes from LAKEHOUSE_DATABASE_PASSWORD alone."""
+
+    url: str = Field("jdbc:postgresql://127.0.0.1:5432/postgres", pattern=r"^jdbc:postgresql://[^@?]+(\?.*)?$")
+    user: str = "lakehouse"
+    timeout_seconds: int = Field(300, ge=1, description="how long the database may be silent")
+    max_deleted_share: float = Field(
+        0.5, ge=0, le=1, description="of a table's rows; more at once is taken for a fault"
+    )
+
+    @model_validator(mode="after")
+    def _holds_no_secret(self) -> DatabaseSettings:
+        if "password" in self.url.lower():
+            raise ValueError("url: the password comes from LAKEHOUSE_DATABASE_PASSWORD, it never stands in a setting")
+        return self

@@ -1,0 +1,256 @@
+"""From Kafka to bronze and silver: each message once, poison apart, whatever happens to the stream or the broker."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+
+from jobs.ingest.messages import starting_offsets
+from jobs.lakehouse.brokers import Reach
+from jobs.lakehouse.errors import DataError
+from jobs.lakehouse.job import Result
+from jobs.lakehouse.keys import load_keys
+from jobs.lakehouse.personal import opened
+from jobs.lakehouse.settings import Settings
+from jobs.lakehouse.sources import Topic
+from tests.lakes import KEY, conf_with, ledger_of, run_job, settings_in
+from tests.servers import CHECKOUT, Broker, wait_until
+
+JOB = "ingest.stream_topics"
+FEED = {
+    "format": "json",
+    "arrival": "try_to_timestamp(receivedAt)",
+    "fields": [
+        {"name": "messageId", "description": "Id."},
+        {"name": "phone", "personal": "phone", "description": "Phone."},
+        {"name": "context.device.id", "description": "Device."},
+        {"name": "timestamp", "description": "When it happened, UTC."},
+        {"name": "receivedAt", "description": "When it came, UTC."},
+    ],
+    "tables": {
+        "events": {
+            "columns": {
+                "event_id": "messageId",
+                "event_type": "'track'",
+                "device_id": "context_device_id",
+                "event_at": "try_to_timestamp(timestamp)",
+            }
+        }
+    },
+}
+POISON = (
+    "no json 13911112222",
+    '{"messageId": "cut"',
+    '[{"messageId": "in a list"}]',
+    '{"messageId": "flat", "context": "no object"}',
+    "null",
+    "",
+    None,
+    b'{"messageId": "\xff\xfe"}',
+    json.dumps({"messageId": "long", "note": "x" * 3000}),
+)
+
+
+def event(number: int, **overrides: Any) -> dict[str, Any]:
+    """A message."""
+    return {
+        "messageId": f"m{number}",
+        "phone": f"1380000{number:04d}",
+        "context": {"device": {"id": "d1"}},
+        "timestamp": "2025-01-01T08:00:00.000Z",
+        "receivedAt": "2025-01-01T08:00:01.000Z",
+        **overrides,
+    }
+
+
+class Clicks:
+    """A lake that is fed by one topic."""
+
+    def __init__(self, spark: SparkSession, broker: Broker, folder: Path, topic: str, **kafka: Any) -> None:
+        self.spark, self.broker, self.topic = spark, broker, topic
+        broker.make_topic(spark, topic)
+        source = {**FEED, "topic": {"name": topic, "max_message_bytes": 2000}}
+        self.conf_dir = conf_with(folder, "clicks", {"clicks": source})
+        address = {"kafka.bootstrap_servers": broker.address, "kafka.timeout_seconds": 8}
+        told = {f"kafka.{key}": value for key, value in kafka.items()}
+        self.settings = settings_in(folder, "clicks", self.conf_dir, {**address, **told})
+
+    def send(self, *messages: Any, partition: int = 0) -> None:
+        self.broker.send(self.spark, self.topic, messages, partition)
+
+    def stream(self, settings: Settings | None = None) -> Result:
+        return run_job(self.spark, settings or self.settings, JOB)
+
+    @property
+    def lake(self) -> Path:
+        return Path(self.settings.path("lake"))
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        folder = self.lake / table.replace(".", "/")
+        if not any((folder / "_delta_log").glob("*.json")):
+            return []
+        rows: list[dict[str, Any]] = DeltaTable(folder).to_pyarrow_table().to_pylist()
+        return rows
+
+    def ids(self) -> list[str]:
+        """The ids of the messages in bronze, each as often as it is there."""
+        return sorted(row["messageId"] for row in self.rows("bronze.clicks") if not row["_is_unparseable"])
+
+    @contextmanager
+    def process(self, folder: Path, start: list[str], **kafka: str) -> Iterator[subprocess.Popen[bytes]]:
+        """The stream in a process group of its own."""
+        chosen = ["run", "stream_topics", "--dataset", "clicks", "--conf-dir", str(self.conf_dir)]
+        environment = {
+            **os.environ,
+            "LAKEHOUSE_KEY": KEY,
+            "LAKEHOUSE__PATHS__LAKE": str(self.lake),
+            "LAKEHOUSE__KAFKA__BOOTSTRAP_SERVERS": self.broker.address,
+            **{f"LAKEHOUSE__KAFKA__{key}": value for key, value in kafka.items()},
+        }
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, *start, *chosen], env=environment, cwd=CHECKOUT, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+
+
+def test_each_message_comes_once_and_poison_is_set_apart(spark: SparkSession, broker: Broker, tmp_path: Path) -> None:
+    """One test, for its steps build on each other."""
+    clicks = Clicks(spark, broker, tmp_path, "clicks", max_offsets_per_trigger=8)
+    clicks.send(*[event(number) for number in range(6)], *POISON)
+    clicks.send(event(6), event(6), event(7, timestamp="2024-06-01T00:00:00Z"), partition=1)
+    first = clicks.stream()
+    assert first.record is not None
+    assert (first.outcome, first.record.rows_read) == ("done", 9 + len(POISON))
+    assert clicks.ids() == ["m0", "m1", "m2", "m3", "m4", "m5", "m6", "m6", "m7"]
+    places = [row["_delivery_id"] for row in clicks.rows("bronze.clicks")]
+    assert len(set(places)) == 9 + len(POISON)
+    assert {"clicks/0/0", "clicks/1/2"} <= set(places)
+
+    keys = load_keys(clicks.settings.privacy, "local")
+    lines = {row["record_id"]: row["_ciphertext"] for row in clicks.rows("vault.payloads")}
+    refused = {row["_record_id"]: row for row in clicks.rows("bronze.clicks") if row["_is_unparseable"]}
+    assert set(lines) == set(refused)
+    raw = sorted(opened(keys, ciphertext, record_id) for record_id, ciphertext in lines.items())
+    whole = [text for text in POISON if isinstance(text, str)]
+    assert raw == sorted([*whole, "", '{"messageId": "��"}'])
+    assert all(row["phone_token"] is None and row["messageId"] is None for row in refused.values())
+    assert len(clicks.rows("vault.personal_values")) == 8
+
+    run_job(spark, clicks.settings, "ingest.clean_events")
+    assert sorted(row["event_id"] for row in clicks.rows("silver.events")) == [f"m{n}" for n in range(8)]
+    reasons = Counter(reason for row in clicks.rows("silver.events_rejected") for reason in row["reasons"])
+    assert reasons == {"record_unparseable": len(POISON)}
+
+    # No new message: nothing to do. New ones, late and out of order: those and no other.
+    assert clicks.stream().outcome == "already done"
+    clicks.send(event(9), event(8, receivedAt="2025-02-01T00:00:00Z", timestamp="2023-01-01T00:00:00Z"))
+    second = clicks.stream()
+    assert second.record is not None
+    assert second.record.rows_read == 2
+    assert clicks.ids()[-2:] == ["m8", "m9"]
+
+    for file in tmp_path.rglob("*"):
+        if file.is_file():
+            content = file.read_bytes()
+            assert b"13911112222" not in content, file
+            assert b"13800000003" not in content, file
+
+
+def test_a_stream_that_was_killed_between_bronze_and_checkpoint_loses_and_doubles_nothing(
+    spark: SparkSession, broker: Broker, tmp_path: Path
+) -> None:
+    clicks = Clicks(spark, broker, tmp_path, "killed", max_offsets_per_trigger=4)
+    clicks.send(*[event(number) for number in range(10)], "poison")
+    start = [str(CHECKOUT / "tests/faults/killed_run.py"), "after_batch", "bronze.clicks", "2"]
+    with clicks.process(tmp_path, start, MAX_OFFSETS_PER_TRIGGER="4") as process:
+        ended = process.wait(timeout=120)
+    assert ended == -signal.SIGKILL, (tmp_path / "log").read_text("utf-8")[-3000:]
+    assert len(clicks.rows("bronze.clicks")) == 8, "two batches were committed, one of them is in the checkpoint"
+    clicks.stream()
+    everything = sorted(f"m{number}" for number in range(10))
+    assert clicks.ids() == everything
+    assert len(clicks.rows("bronze.clicks")) == 11
+    assert len(clicks.rows("vault.payloads")) == 1
+
+    # A checkpoint that is lost is made anew from what bronze holds.
+    shutil.rmtree(clicks.lake / "_checkpoints")
+    clicks.send(event(10), partition=1)
+    clicks.stream()
+    assert clicks.ids() == sorted([*everything, "m10"])
+
+
+def test_a_broker_that_stops_in_mid_stream_ends_the_run_and_the_next_goes_on(
+    spark: SparkSession, broker: Broker, tmp_path: Path
+) -> None:
+    slowly = {"trigger": "continuous", "interval_seconds": 1, "max_offsets_per_trigger": 2}
+    clicks = Clicks(spark, broker, tmp_path, "halted", **slowly)
+    clicks.send(*[event(number) for number in range(40)])
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        running = pool.submit(clicks.stream)
+        wait_until(lambda: running.done() or clicks.ids())
+        with broker.stopped():
+            told = r"Kafka at 127\.0\.0\.1:\d+ did not deliver: .*start the broker"
+            with pytest.raises(DataError, match=told) as failed:
+                running.result(timeout=120)
+            assert failed.value.exit_code == 5
+            came = clicks.ids()
+            assert 0 < len(came) < 40
+            with pytest.raises(DataError, match="did not deliver"):
+                clicks.stream()
+    whole = settings_in(
+        tmp_path, "clicks", clicks.conf_dir, {"kafka.bootstrap_servers": broker.address, "kafka.timeout_seconds": 8}
+    )
+    clicks.stream(whole)
+    assert clicks.ids() == sorted(f"m{number}" for number in range(40))
+
+
+def test_a_continuous_stream_is_accounted_for_batch_by_batch_until_it_is_told_to_end(
+    spark: SparkSession, broker: Broker, tmp_path: Path
+) -> None:
+    clicks = Clicks(spark, broker, tmp_path, "endless")
+    clicks.send(event(0))
+    with clicks.process(tmp_path, ["-m", "jobs"], TRIGGER="continuous", INTERVAL_SECONDS="1") as process:
+        wait_until(lambda: process.poll() is not None or clicks.rows("ops.runs"), 120)
+        assert process.poll() is None, (tmp_path / "log").read_text("utf-8")[-3000:]
+        clicks.send(event(1))
+        wait_until(lambda: clicks.ids() == ["m0", "m1"] and len(clicks.rows("ops.runs")) == 2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0, (tmp_path / "log").read_text("utf-8")[-3000:]
+    assert [row["outcome"] for row in clicks.rows("ops.runs")] == ["succeeded"] * 3
+    assert sum(row["rows_read"] for row in clicks.rows("ops.runs")) == 2
+    assert ledger_of(spark, clicks.settings).good_versions()["bronze.clicks"] == 2
+
+
+def test_a_topic_that_is_not_there_is_told_and_not_made(spark: SparkSession, broker: Broker, tmp_path: Path) -> None:
+    clicks = Clicks(spark, broker, tmp_path, "there")
+    source = clicks.conf_dir / "datasets/clicks/clicks.yaml"
+    source.write_text(source.read_text("utf-8").replace("name: there", "name: elsewhere"), "utf-8")
+    for _ in range(2):
+        with pytest.raises(DataError, match="has no topic elsewhere; make it, or correct the feed"):
+            clicks.stream()
+
+
+def test_a_stream_without_a_checkpoint_begins_after_what_bronze_holds() -> None:
+    topic = Topic(name="clicks")
+    offsets = {0: Reach(0, 9), 1: Reach(1, 2), 2: Reach(8, 9)}
+    assert starting_offsets(topic, {}, offsets) == "earliest"
+    assert json.loads(starting_offsets(topic, {0: 5, 2: 3}, offsets)) == {"clicks": {"0": 5, "1": 1, "2": 8}}
