@@ -77,8 +77,8 @@ def _load(run: Run, snapshot: Snapshot, source: Source, table: DatabaseTable, no
         condition = "true" if counts.missed else condition
     query = rows_query(source, table, types, condition)
     arriving = _as_records(snapshot.read(query, table.fetch_size, bounds if condition == "true" else None), delivery_id)
-    plain = with_arrival(with_record_id(arriving, source), source, now)
-    records = with_tokens(plain, source, run.keys(), run.settings.calendar.phone_region)
+    tokenised = with_tokens(with_arrival(arriving, source, now), source, run.keys(), run.settings.calendar.phone_region)
+    records = with_record_id(tokenised, source)
     began = (
         "all rows" if condition == "true" else f"rows from {table.cursor} {last} less {table.overlap_minutes} minutes"
     )
