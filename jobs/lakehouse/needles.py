@@ -21,6 +21,7 @@ DIGIT_GROUP = re.compile(r"[0-9]+x?")
 HAN_RUN = re.compile(f"[{HAN}·](?: ?[{HAN}·])+")
 HEX_RUN = re.compile(r"[0-9a-f][0-9a-f:-]{13,}")
 OPAQUE_RUN = re.compile(r"[^\s\"'<>,;|{}()\[\]]{6,}")
+SEPARATORS = re.compile(r"[\W_]+")
 WORD_STARTS = re.compile(rf"(?<![^\W{HAN}])\w|[{HAN}]")
 WORD_GOES_ON = re.compile(rf"[^\W{HAN}](?=[^\W{HAN}])")
 MAILBOX_END = re.compile(r"[^\s\"<>,;()\[\]\\]*\s?$")
@@ -217,6 +218,9 @@ def _opaque(needles: Needles, text: str) -> Iterator[int]:
     if needles.opaque.numbers:
         for run in OPAQUE_RUN.finditer(text):
             yield from _anywhere(run[0], needles.opaque)
+            bare = SEPARATORS.sub("", run[0])
+            if bare != run[0]:
+                yield from _anywhere(bare, needles.opaque)
 
 
 def _mails(needles: Needles, text: str) -> Iterator[int]:

@@ -42,11 +42,28 @@ VALUES: list[tuple[PersonalKind, str]] = [
     ("address", "12 Long Road, London"),
     ("device_id", "35-209900-176148-1"),
     ("email", "王芳@例子.中国"),
+    ("payment_account", "pay-bd4b4bb15e779780"),
+    ("national_id", "E1234-5678"),
     ("text", "Call me, please: the lid of my kettle is broken!"),
 ]
-PHONE, EMAIL, NAME, ADDRESS, NATIONAL_ID, DEVICE, OPEN_ID, CARD, ABROAD, LATIN, ROAD, IMEI, HAN_EMAIL, SPOKEN = range(
-    len(VALUES)
-)
+(
+    PHONE,
+    EMAIL,
+    NAME,
+    ADDRESS,
+    NATIONAL_ID,
+    DEVICE,
+    OPEN_ID,
+    CARD,
+    ABROAD,
+    LATIN,
+    ROAD,
+    IMEI,
+    HAN_EMAIL,
+    WALLET,
+    PASSPORT,
+    SPOKEN,
+) = range(len(VALUES))
 NEEDLES = needles_of(VALUES)
 ALL = "\n".join(value for _, value in VALUES)
 EVERY = set(range(len(VALUES)))
@@ -103,6 +120,10 @@ def numbers(report: Report) -> set[int]:
         (LATIN, "Mr. BRUNO   SYLVESTER"),
         (LATIN, "bruno_sylvester"),
         (ROAD, "12, long road - LONDON;"),
+        (WALLET, "payer=pay-bd4b4bb15e779780&"),
+        (WALLET, "PAYBD4B4BB15E779780"),
+        (PASSPORT, "e12345678"),
+        (PASSPORT, "E-1234-5678"),
         (SPOKEN, "call me please - the lid of my\nkettle is broken"),
         (IMEI, "352099001761481"),
         (IMEI, "35-209900-176148-1"),
