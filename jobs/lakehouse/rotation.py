@@ -83,7 +83,9 @@ def rotate(spark: SparkSession, settings: Settings, old: Keys, new: Keys) -> lis
     started = dt.datetime.now(dt.UTC).replace(tzinfo=None)
     tables = _tables_with_tokens(spark, lake, list(contracts.values()))
     vault = [table for table in (VALUES, PAYLOADS) if table_exists(spark, lake.path(table))]
-    with locked(Path(lake.root) / "_locks", [*tables, *vault, *contracts]):
+    # The ledger takes its own lock for the moment of its writing.
+    written = [table for table in contracts if not table.startswith("ops.")]
+    with locked(Path(lake.root) / "_locks", [*tables, *vault, *written]):
         if VALUES in vault:
             ensure_table(spark, lake.path(VALUES), contracts[VALUES])
         held = {table: _sealed_by(spark, lake.path(table), old, new) for table in vault}
