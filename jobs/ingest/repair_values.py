@@ -21,6 +21,8 @@ JOB = Job(reads=INPUTS, writes=(TABLE,), can_lack=INPUTS)
 MOST_SHARERS = 10
 # What evidence is trusted with that no account with a known city can be held against.
 UNTRIED = 0.5
+# A word tells a category or brand if at least so large a share of the names with it agree; below that it is a guess.
+LEAST_AGREEMENT = 0.7
 # Known hours of a store's day from which the day's slope is drawn.
 FEWEST_HOURS = 3
 
@@ -96,7 +98,7 @@ def repaired_product_words(products: DataFrame, column: str) -> DataFrame:
     counts = votes.groupBy("word").agg(F.count("*").alias("names"))
     surest = Window.partitionBy("product_id").orderBy(F.desc(f"{column}_agreement"), F.desc("names"), "word")
     best = (
-        told.where(F.col(f"{column}_found").isNotNull())
+        told.where(F.col(f"{column}_found").isNotNull() & (F.col(f"{column}_agreement") >= LEAST_AGREEMENT))
         .join(counts.where("names > 1"), on="word", how="inner")
         .withColumn("_place", F.row_number().over(surest))
         .where("_place = 1")
