@@ -36,7 +36,8 @@ def random_ids(draw: random.Random) -> list[Row]:
         known_at = start + dt.timedelta(hours=draw.randrange(DAYS * 24))
         rows.append((f"a{draw.randrange(14)}", "device", f"d{number}", known_at))
     columns = ["account_id", "identifier_kind", "identifier_value", "arrived_at"]
-    history = replayed(pd.DataFrame(rows, columns=columns))
+    told = pd.DataFrame(rows, columns=columns)
+    history = replayed(told.assign(account_origin=told["account_id"], identifier_origin=told["identifier_value"]))
     return [
         customer_id(
             **{name: span[name] for name in ("identifier_kind", "identifier_value", "customer_id")},
