@@ -84,7 +84,10 @@ def rows(spark: SparkSession, settings: Settings, name: str, *columns: str) -> l
 
 def test_parquet_is_read_whatever_the_types_and_order_of_its_columns(spark: SparkSession, loaded: Settings) -> None:
     told = rows(spark, loaded, "silver.footfall", "store_id", "counted_at", "visitor_count")
-    assert told[:2] == [("s1", dt.datetime(2025, 1, 1, 9), 7), ("s1", dt.datetime(2025, 1, 1, 10), 8)]
+    assert [row for row in told if row[0] == "s1"] == [
+        ("s1", dt.datetime(2025, 1, 1, 10), 8),
+        ("s1", dt.datetime(2025, 1, 1, 9), 7),
+    ]
 
 
 def test_files_that_are_no_parquet_or_lack_columns_are_quarantined(spark: SparkSession, loaded: Settings) -> None:
