@@ -16,7 +16,7 @@ from jobs.__main__ import main
 from tests.lakes import SPARK_CONF
 from tests.rows import CONF_DIR
 
-# Everyday tests take a part of the big files: SQL over the raw file that keeps some rows. `make test-sets` takes them whole.
+# Of the big files a part is taken: SQL over the raw file that keeps some rows. `make test-sets WHOLE=1` takes them whole.
 WHOLE = bool(os.environ.get("LAKEHOUSE_WHOLE_SETS"))
 OLIST_ORDERS = "read_csv('{folder}/olist_orders_dataset.csv.gz', all_varchar = true)"
 SOME_ORDERS = "FROM raw WHERE starts_with(order_id, '0')"

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from tests.ingest.real_sets import INGEST, WHOLE, RealSet, loaded_set
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.sets]
 
 Factory = pytest.TempPathFactory
 
@@ -179,7 +179,7 @@ def test_a_shop_that_has_clicks_only_runs_all_jobs(yoochoose: RealSet) -> None:
         yoochoose, "events", ("83846", "SELECT count(*) FROM (SELECT DISTINCT * FROM clicks)", "0")
     )
     assert told == expected
-    assert {path.name for path in (yoochoose.lake / "silver").iterdir()} == {"events"}
+    assert {path.name for path in (yoochoose.lake / "silver").iterdir()} == {"events", "event_flags", "repairs"}
     first = "SELECT CAST(min(event_at) AS VARCHAR) FROM silver_events WHERE device_id = 'session:1'"
     assert yoochoose.one(first).startswith("2014-04-07 10:51:09")
 
