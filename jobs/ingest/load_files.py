@@ -132,8 +132,8 @@ def _as_delivery_rows(run: Run, taken: list[Delivery], now: dt.datetime) -> Data
             delivery.entry.changed_at_ms,
             "quarantined" if delivery.reason else "loaded",
             delivery.reason,
-            now,
             list(delivery.kinds.items()) or None,
+            now,
         )
         for delivery in taken
     ]
