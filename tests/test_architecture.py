@@ -33,6 +33,7 @@ LONGER = {"jobs/lakehouse/settings.py": "one small class per section, read from 
 ROWS_TO_THE_DRIVER = {
     "ingest/audit_feeds.py": "one row per feed",
     "ingest/load_files.py": "one row per file ever delivered",
+    "ingest/shapes.py": "one row per new file of JSON",
     "ingest/stream_topics.py": "one row per partition of a topic",
     "simulate/merchandise.py": "one row per product, store and week of the assortment",
     "train/train_churn.py": "dates of the panel, bins of a calibration, five example rows",
