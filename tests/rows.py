@@ -38,6 +38,8 @@ BASE: Mapping[str, Any] = {
     "return_amount": Decimal(0),
     "revision": 1,
     "is_churned": 0,
+    "is_bot": True,
+    "is_near_duplicate": True,
     "outcome": "succeeded",
 }
 

@@ -225,7 +225,7 @@ def test_rebuilding_and_new_deliveries_find_the_same_customers(
 ) -> None:
     settings = copied(after, tmp_path)
     ids, lines = told(spark, settings, "silver.customer_ids"), told(spark, settings, "silver.order_lines")
-    deliver(settings, "second", order(70, "138 0000 0001", "new@example.com", exported_at="2025-02-01 00:00:00"))
+    deliver(settings, "second", order(70, "138 1234 0000", "new@example.com", exported_at="2025-02-01 00:00:00"))
     with pytest.raises(ConfigurationError, match=f"made by key {NEW.key_id}, not by {OLD.key_id}.*rotate-keys"):
         run_job(spark, settings, "ingest.load_files")
     monkeypatch.setenv("LAKEHOUSE_KEY", NEW_KEY)
@@ -236,9 +236,10 @@ def test_rebuilding_and_new_deliveries_find_the_same_customers(
     for name in JOBS:
         run_job(spark, settings, name)
     found = customers(spark, settings)
-    known = found[token_of(NEW, "phone", "+8613800000001")]
+    # Other phones are shared by more accounts than one phone may join.
+    known = found[token_of(NEW, "phone", "+8613812340000")]
     assert found["contact:" + token_of(NEW, "email", "new@example.com")] == known
-    assert known == customers(spark, after)[token_of(NEW, "phone", "+8613800000001")]
+    assert known == customers(spark, after)[token_of(NEW, "phone", "+8613812340000")]
 
 
 def test_a_rotation_that_is_killed_before_each_of_its_commits_ends_alike(

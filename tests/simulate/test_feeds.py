@@ -109,7 +109,7 @@ def test_the_truth_is_written_beside_the_feeds(spark: SparkSession, tmp_path: Pa
     tables = {folder.name for folder in (tmp_path / "truth").iterdir() if folder.is_dir()}
     assert tables == {
         *("persons", "identifiers", "calendar", "demand", "feeds"),
-        *("bots", "brushing_rings", "brushed_orders", "repeated_clicks", "near_duplicates", "outliers"),
+        *("bots", "brushing_rings", "brushed_orders", "repeated_clicks", "near_duplicates", "outliers", "holes"),
         *("contact_effects", "ad_effects", "surveys"),
     }
     for name in tables:
