@@ -46,6 +46,8 @@ JOBS = (
     "ingest.collect_identifiers",
     "identity.resolve_customers",
     "identity.describe_customers",
+    "ingest.flag_events",
+    "ingest.flag_orders",
     "features.build_customer_features",
 )
 
