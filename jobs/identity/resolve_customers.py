@@ -10,13 +10,13 @@ from jobs.identity.origins import with_origin
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import IdentitySettings
+from jobs.lakehouse.vault import VALUES
 
 JOB = Job(
-    reads=("silver.accounts", "silver.identifiers", "vault.personal_values"),
+    reads=("silver.accounts", "silver.identifiers", VALUES),
     writes=("silver.customer_ids",),
     settings=(IdentitySettings,),
 )
-VALUES = "vault.personal_values"
 
 
 def build(run: Run) -> None:

@@ -31,10 +31,11 @@ from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import IngestSettings, PrivacySettings
 from jobs.lakehouse.sources import Source, fed_by
 from jobs.lakehouse.tables import Write, read_table, table_version
+from jobs.lakehouse.vault import PAYLOADS, VALUES
 
 JOB = Job(
     reads=("files.*",),
-    writes=("bronze.*", "vault.personal_values", "vault.payloads", "ops.deliveries"),
+    writes=("bronze.*", VALUES, PAYLOADS, "ops.deliveries"),
     settings=(IngestSettings, PrivacySettings),
 )
 DELIVERIES = "ops.deliveries"
@@ -65,9 +66,9 @@ def build(run: Run) -> None:
         sealed_lines += [] if lines.isEmpty() else [sealed(lines, keys, "plain", "record_id")]
     if sealed_values:
         every_value = reduce(DataFrame.union, sealed_values).dropDuplicates(["token"])
-        run.publish("vault.personal_values", every_value, Write("insert"))
+        run.publish(VALUES, every_value, Write("insert"))
     if sealed_lines:
-        run.publish("vault.payloads", reduce(DataFrame.union, sealed_lines), Write("insert"))
+        run.publish(PAYLOADS, reduce(DataFrame.union, sealed_lines), Write("insert"))
     if taken:
         run.publish(DELIVERIES, _as_delivery_rows(run, taken, now), Write("insert"))
     _audit_fields(run, taken)

@@ -19,11 +19,12 @@ from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import PrivacySettings
 from jobs.lakehouse.sources import DELETED, DatabaseTable, Source, fed_by
 from jobs.lakehouse.tables import Write, empty_rows, read_table, table_version
+from jobs.lakehouse.vault import VALUES
 from jobs.lakehouse.wire_settings import DatabaseSettings
 
 JOB = Job(
     reads=("database.*",),
-    writes=("bronze.*", "vault.personal_values"),
+    writes=("bronze.*", VALUES),
     settings=(DatabaseSettings, PrivacySettings),
 )
 
@@ -55,7 +56,7 @@ def build(run: Run) -> None:
     # Bronze last: what it holds is what the next load compares with, so nothing that belongs to it may still be missing.
     if sealed_values:
         every_value = reduce(DataFrame.union, sealed_values).dropDuplicates(["token"])
-        run.publish("vault.personal_values", every_value, Write("insert"))
+        run.publish(VALUES, every_value, Write("insert"))
     for table, rows, write in appended:
         run.publish(table, rows, write)
 

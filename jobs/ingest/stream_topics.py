@@ -23,11 +23,12 @@ from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import PrivacySettings
 from jobs.lakehouse.sources import Source, Topic, fed_by
 from jobs.lakehouse.tables import Write, read_table, table_version
+from jobs.lakehouse.vault import PAYLOADS, VALUES
 from jobs.lakehouse.wire_settings import KafkaSettings
 
 JOB = Job(
     reads=("topics.*",),
-    writes=("bronze.*", "vault.personal_values", "vault.payloads"),
+    writes=("bronze.*", VALUES, PAYLOADS),
     settings=(KafkaSettings, PrivacySettings),
 )
 LOOK_EVERY_SECONDS = 1
@@ -87,10 +88,10 @@ def take_batch(run: Run, source: Source, checkpoint: str, batch: DataFrame, batc
     records = with_tokens(plain, source, keys, run.settings.calendar.phone_region)
     values = personal_values(records, source, keys.key_id)
     if values is not None:
-        run.add("vault.personal_values", sealed(values, keys, "plain", "token"), Write("insert"))
+        run.add(VALUES, sealed(values, keys, "plain", "token"), Write("insert"))
     lines = payloads(plain, source, keys.key_id)
     if not lines.isEmpty():
-        run.add("vault.payloads", sealed(lines, keys, "plain", "record_id"), Write("insert"))
+        run.add(PAYLOADS, sealed(lines, keys, "plain", "record_id"), Write("insert"))
     # A checkpoint made anew counts its batches from 0 again, and must not be taken for the old one.
     stream_id = json.loads(read_text(run.spark, f"{checkpoint}/metadata") or "{}").get("id", "")
     transaction = f"{run.job}/{source.bronze_table}/{stream_id}"

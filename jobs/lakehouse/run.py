@@ -43,12 +43,12 @@ from jobs.lakehouse.tables import (
     write_table,
 )
 from jobs.lakehouse.tracking import Tracking
-from jobs.lakehouse.vault import refuse_another_key
+from jobs.lakehouse.vault import PAYLOADS, VALUES, refuse_another_key
 
 P = TypeVar("P", bound=Part)
 R = TypeVar("R")
 # What every job that takes records in adds to, by key: locked for the moment of the write, not for the whole run.
-ADDED_TO = ("vault.personal_values", "vault.payloads")
+ADDED_TO = (VALUES, PAYLOADS)
 log = logging.getLogger("jobs")
 
 
