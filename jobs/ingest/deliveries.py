@@ -12,7 +12,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from jobs.ingest.shapes import json_shapes
+from jobs.ingest.shapes import field_in_file, json_shapes
 from jobs.lakehouse.errors import DataError
 from jobs.lakehouse.files import FileEntry, UnreadableFileError, content_digest, first_line
 from jobs.lakehouse.sources import Source
@@ -110,7 +110,7 @@ def _judged(delivery: Delivery, source: Source) -> Delivery:
     """The delivery, with the reason against it where it lacks fields that the feed must have, or has one twice."""
     header = delivery.header
     required = [field.name for field in source.fields if not field.is_optional]
-    missing = [name for name in required if _top(name, source) not in header]
+    missing = [name for name in required if field_in_file(name, source) not in header]
     doubled = sorted({name for name in header if header.count(name) > 1})
     reasons = [f"columns missing: {', '.join(missing)}"] * bool(missing and header)
     reasons += [f"columns twice: {', '.join(doubled)}"] * bool(doubled)
@@ -131,11 +131,6 @@ def _parquet_header(spark: SparkSession, entry: FileEntry) -> tuple[tuple[str, .
 def as_one_path(path: str) -> str:
     """The path as Spark has to be told it: it takes a path for a pattern, but `list [1].csv` is one file all the same."""
     return re.sub(r"([\[\]{}*?\\])", r"\\\1", path)
-
-
-def _top(name: str, source: Source) -> str:
-    """The column of the file that holds a field: of a nested one in Parquet, its first step."""
-    return name.split(".", maxsplit=1)[0] if source.format == "parquet" else name
 
 
 def _delivery_id(name: str, digest: str) -> str:

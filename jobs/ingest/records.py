@@ -49,7 +49,6 @@ def _read_files(spark: SparkSession, source: Source, header: tuple[str, ...], de
         return parted(told, source)
     if source.format == "parquet":
         parsed = spark.read.parquet(*paths)
-        strangers = [name for name in strangers if not any(f.name.startswith(f"{name}.") for f in source.fields)]
     else:
         columns = [StructField(name, StringType()) for name in header or [field.name for field in source.fields]]
         parsed = spark.read.schema(StructType([*columns, StructField(CORRUPT, StringType())])).csv(

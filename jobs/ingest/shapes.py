@@ -53,7 +53,12 @@ def _leaves(described: StructType, above: str, source: Source) -> Iterator[tuple
 
 def undeclared(shape: Iterable[str], source: Source) -> list[str]:
     """The names of a file's fields that the feed does not declare, in order."""
-    return sorted(set(shape) - {field.name for field in source.fields})
+    return sorted(set(shape) - {field_in_file(field.name, source) for field in source.fields})
+
+
+def field_in_file(name: str, source: Source) -> str:
+    """What a file calls the place of a field: of a nested one in Parquet, the column that holds it."""
+    return name.split(".", maxsplit=1)[0] if source.format == "parquet" else name
 
 
 def retyped(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
