@@ -23,6 +23,7 @@ from jobs.evaluate.true_marks import (
     ring_scores,
 )
 from jobs.lakehouse.boosters import with_interval, with_prediction
+from jobs.lakehouse.caching import cached
 from jobs.lakehouse.days import end_of_day
 from jobs.lakehouse.files import folder_exists
 from jobs.lakehouse.job import Job
@@ -74,7 +75,7 @@ def capture_scores(run: Run) -> list[Score]:
 
 def cleaning_scores(run: Run, accounts: DataFrame) -> list[Score]:
     """How well marks, removed duplicates and repairs follow the truth, of the parts that this world's truth tells of."""
-    lines, events = run.read("silver.order_lines").persist(), run.read("silver.events").persist()
+    lines, events = (run.keep(cached(run.read(table))) for table in ("silver.order_lines", "silver.events"))
     order_flags, line_flags = run.read("silver.order_flags"), run.read("silver.order_line_flags")
     event_flags = run.read("silver.event_flags")
 
@@ -160,11 +161,11 @@ def churn_against_truth(run: Run, rows: DataFrame, test_date: dt.date, accounts:
     season = [float(row["season_factor"]) for row in days.select("season_factor").collect()]
     best = with_silence_probability(truth(run, "persons"), test_date, churn.gap_days, season)
     persons = customer_persons(run.read("silver.customer_ids"), accounts, F.lit(end_of_day(test_date, run.time_zone)))
-    known = rows.join(persons, on="customer_id", how="inner").join(best, on="person_id", how="inner").persist()
+    known = rows.join(persons, on="customer_id", how="inner").join(best, on="person_id", how="inner")
+    known = run.keep(cached(known))
     replicates, seed = churn.bootstrap_replicates, churn.seed
     model = auc_of(known, "customer_id", "model", "is_churned", replicates, seed).auc
     ceiling = auc_of(known, "customer_id", "best_probability", "is_churned", replicates, seed).auc
-    known.unpersist()
     return scored(
         "22 churn", "share of the best possible AUC", "customers, one date", (model - 0.5) / (ceiling - 0.5), "world",
         baseline=("best possible AUC", float(ceiling[0])), goal=0.97,
@@ -234,17 +235,18 @@ def build(run: Run) -> None:
     champion = run.tracking.champion("churn")
     test_date = dt.date.fromisoformat(str(champion.metadata["test_date"]))
     measured_on = "world" if run.settings.simulated else run.dataset
-    tested = churn_rows(run, test_date).persist()
+    tested = run.keep(cached(churn_rows(run, test_date)))
     scores = churn_scores(tested, churn, measured_on, champion.metrics)
     weeks = demand_rows(run)
     if run.settings.simulated:
-        accounts = account_persons(truth(run, "identifiers"), run.keys(), run.settings.calendar.phone_region).persist()
+        told = account_persons(truth(run, "identifiers"), run.keys(), run.settings.calendar.phone_region)
+        accounts = run.keep(cached(told))
         scores += capture_scores(run)
         scores += cleaning_scores(run, accounts)
         scores += identity_scores(run.read("silver.customer_ids"), accounts, measured_on)
         scores.append(churn_against_truth(run, tested, test_date, accounts))
         weeks = weeks.join(truth(run, "demand"), on=["product_id", "store_id", "week_start_date"], how="inner")
-    scores += demand_scores(weeks.persist(), demand, measured_on, run.settings.simulated)
+    scores += demand_scores(run.keep(cached(weeks)), demand, measured_on, run.settings.simulated)
     names = [name for name in run.contract(TABLE).column_names if name != "run_date"]
     rows = [(run.run_date, *(getattr(score, name) for name in names)) for score in scores]
     run.publish(

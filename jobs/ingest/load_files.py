@@ -2,8 +2,8 @@
 
 import datetime as dt
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
 
@@ -22,13 +22,16 @@ from jobs.ingest.records import (
     with_tokens,
 )
 from jobs.ingest.shapes import retyped, undeclared
+from jobs.lakehouse.caching import cached
 from jobs.lakehouse.errors import DataError, QualityGateError
 from jobs.lakehouse.files import list_files
 from jobs.lakehouse.job import Job
+from jobs.lakehouse.keys import Keys
 from jobs.lakehouse.personal import sealed
 from jobs.lakehouse.quality import Audited
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import IngestSettings, PrivacySettings
+from jobs.lakehouse.side_by_side import side_by_side
 from jobs.lakehouse.sources import Source, fed_by
 from jobs.lakehouse.tables import Write, read_table, table_version
 from jobs.lakehouse.vault import PAYLOADS, VALUES
@@ -41,55 +44,63 @@ JOB = Job(
 DELIVERIES = "ops.deliveries"
 
 
+@dataclass(frozen=True)
+class Load:
+    """What the new files of one feed bring: rows of bronze, and what belongs into the vault, sealed."""
+
+    source: Source
+    slice_name: str
+    fresh: DataFrame
+    values: DataFrame | None
+    payloads: DataFrame | None
+
+
 def build(run: Run) -> None:
     now = dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
     known = _known(run)
-    found = {name: _new_deliveries(run, source, known) for name, source in fed_by(run.sources, "files").items()}
-    taken = [delivery for deliveries in found.values() for delivery in deliveries]
+    feeds = list(fed_by(run.sources, "files").values())
+    found = side_by_side(lambda source: _new_deliveries(run, source, known.get(source.source, {})), feeds)
+    taken = [delivery for deliveries in found for delivery in deliveries]
     _refuse_if_too_many_are_bad(taken, run.part(IngestSettings))
-    sealed_values, sealed_lines = [], []
-    for name, deliveries in found.items():
-        source = run.sources[name]
-        good = [delivery for delivery in deliveries if delivery.reason is None]
-        if not good:
-            continue
-        keys = run.keys()
-        plain = with_arrival(read_records(run.spark, source, good), source, now)
-        tokenised = with_tokens(plain, source, keys, run.settings.calendar.phone_region)
-        records = run.keep(in_memory(with_record_id(tokenised, source)))
-        slice_name = ",".join(sorted(delivery.delivery_id for delivery in good))
-        fresh = _without_committed(run, source, as_bronze(records, source))
-        run.publish(source.bronze_table, fresh, run.once(source.bronze_table, slice_name))
-        values = personal_values(records, source, keys.key_id)
-        sealed_values += [sealed(values, keys, "plain", "token")] if values is not None else []
-        lines = payloads(records, source, keys.key_id)
-        sealed_lines += [] if lines.isEmpty() else [sealed(lines, keys, "plain", "record_id")]
-    if sealed_values:
-        every_value = reduce(DataFrame.union, sealed_values).dropDuplicates(["token"])
-        run.publish(VALUES, every_value, Write("insert"))
-    if sealed_lines:
-        run.publish(PAYLOADS, reduce(DataFrame.union, sealed_lines), Write("insert"))
+    good = [[delivery for delivery in deliveries if delivery.reason is None] for deliveries in found]
+    news = [(source, deliveries) for source, deliveries in zip(feeds, good, strict=True) if deliveries]
+    keys = run.keys() if news else None
+    loads = [] if keys is None else side_by_side(lambda new: _load(run, keys, *new, now), news)
+    for load in loads:
+        run.publish(load.source.bronze_table, load.fresh, run.once(load.source.bronze_table, load.slice_name))
+    values = [load.values for load in loads if load.values is not None]
+    if values:
+        run.publish(VALUES, reduce(DataFrame.union, values).dropDuplicates(["token"]), Write("insert"))
+    lines = [load.payloads for load in loads if load.payloads is not None]
+    if lines:
+        run.publish(PAYLOADS, reduce(DataFrame.union, lines), Write("insert"))
     if taken:
         run.publish(DELIVERIES, _as_delivery_rows(run, taken, now), Write("insert"))
-    _audit_fields(run, taken)
+    _audit_fields(run, news)
     _tell(run, taken)
 
 
-@contextmanager
-def in_memory(records: DataFrame) -> Iterator[DataFrame]:
-    """The records, parted and tokenised once for all that is made of them; they hold plain values, so no disk sees them."""
-    kept = records.persist(StorageLevel.MEMORY_ONLY)
-    try:
-        yield kept
-    finally:
-        kept.unpersist()
+def _load(run: Run, keys: Keys, source: Source, deliveries: list[Delivery], now: dt.datetime) -> Load:
+    plain = with_arrival(read_records(run.spark, source, deliveries), source, now)
+    tokenised = with_tokens(plain, source, keys, run.settings.calendar.phone_region)
+    # They hold plain values, so no disk may see them.
+    records = run.keep(cached(with_record_id(tokenised, source), StorageLevel.MEMORY_ONLY))
+    values = personal_values(records, source, keys.key_id)
+    lines = payloads(records, source, keys.key_id)
+    return Load(
+        source,
+        ",".join(sorted(delivery.delivery_id for delivery in deliveries)),
+        _without_committed(run, source, as_bronze(records, source)),
+        None if values is None else sealed(values, keys, "plain", "token"),
+        None if lines.isEmpty() else sealed(lines, keys, "plain", "record_id"),
+    )
 
 
-def _new_deliveries(run: Run, source: Source, known: Mapping[str, dict[str, KnownDelivery]]) -> list[Delivery]:
+def _new_deliveries(run: Run, source: Source, known: Mapping[str, KnownDelivery]) -> list[Delivery]:
     entries = list_files(run.spark, run.settings.path("data"), source.files)
     if not entries:
         raise DataError(f"no file matches {source.files} in {run.settings.path('data')} (feed {source.source})")
-    return new_deliveries(run.spark, source, entries, known.get(source.source, {}))
+    return new_deliveries(run.spark, source, entries, known)
 
 
 def _known(run: Run) -> dict[str, dict[str, KnownDelivery]]:
@@ -148,36 +159,28 @@ def _tell(run: Run, taken: list[Delivery]) -> None:
         run.facts[delivery.entry.name] = delivery.reason or ""
 
 
-def _audit_fields(run: Run, taken: list[Delivery]) -> None:
+def _audit_fields(run: Run, news: list[tuple[Source, list[Delivery]]]) -> None:
     """Say which fields are new or have changed their kind; a header of a file that is not taken may be a row of values."""
-    good = [delivery for delivery in taken if not delivery.reason]
-    for source in fed_by(run.sources, "files").values():
-        own = [delivery for delivery in good if delivery.source == source.source]
-        if own:
-            names = undeclared({name for delivery in own for name in delivery.header}, source)
-            tells_kinds = any(delivery.kinds for delivery in own)
-            kinds = [_last_fields(run, source) if tells_kinds else {}, *(delivery.kinds for delivery in own)]
-            changed = sorted({told for before, now in pairwise(filter(None, kinds)) for told in retyped(before, now)})
-            held = (("every field is declared", names), ("fields keep their kinds", changed))
-            run.judge(
-                [Audited(source.bronze_table, told, "warning", not found, ", ".join(found)) for told, found in held],
-                "",
-            )
+    tells_kinds = any(delivery.kinds for _, deliveries in news for delivery in deliveries)
+    last = _last_fields(run) if tells_kinds else {}
+    for source, deliveries in news:
+        names = undeclared({name for delivery in deliveries for name in delivery.header}, source)
+        kinds = [last.get(source.source, {}), *(delivery.kinds for delivery in deliveries)]
+        changed = sorted({told for before, now in pairwise(filter(None, kinds)) for told in retyped(before, now)})
+        held = (("every field is declared", names), ("fields keep their kinds", changed))
+        run.judge(
+            [Audited(source.bronze_table, told, "warning", not found, ", ".join(found)) for told, found in held], ""
+        )
 
 
-def _last_fields(run: Run, source: Source) -> dict[str, str]:
-    """The kinds of the fields in the feed's delivery before these."""
+def _last_fields(run: Run) -> dict[str, dict[str, str]]:
+    """By feed, the kinds of the fields in its delivery before these."""
     path = run.lake.path(DELIVERIES)
-    if table_version(run.spark, path) is None:
+    if table_version(run.spark, path) is None or "fields" not in read_table(run.spark, path).columns:
         return {}
-    known = read_table(run.spark, path)
-    last = (
-        known.where((F.col("source") == source.source) & F.col("fields").isNotNull())
-        if "fields" in known.columns
-        else known.limit(0)
-    )
-    row = last.orderBy(F.desc("_loaded_at"), F.desc("file")).first()
-    return {field["name"]: field["kind"] for field in row["fields"]} if row else {}
+    told = read_table(run.spark, path).where(F.col("fields").isNotNull())
+    last = told.groupBy("source").agg(F.max_by("fields", F.struct("_loaded_at", "file")).alias("fields"))
+    return {row["source"]: {field["name"]: field["kind"] for field in row["fields"]} for row in last.collect()}
 
 
 if __name__ == "__main__":

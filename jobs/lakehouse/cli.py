@@ -8,20 +8,18 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from functools import partial
 
-from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
+from jobs.lakehouse.chain import run_chain
 from jobs.lakehouse.errors import ConfigurationError, LakehouseError
-from jobs.lakehouse.graph import idle_jobs, upstream
 from jobs.lakehouse.inputs import has_feeds
-from jobs.lakehouse.job import NamedJob, Result, execute, told
+from jobs.lakehouse.job import NamedJob, Result, told
 from jobs.lakehouse.session import open_session, pin_time_zone
 from jobs.lakehouse.settings import Settings, load_settings
-from jobs.lakehouse.sources import mapped_tables, read_sources
 
 console = Console(stderr=True, highlight=False)
 
@@ -95,7 +93,12 @@ def run_jobs(jobs: list[NamedJob], options: argparse.Namespace) -> int:
         with _progress() as status:
             spark = open_session(settings, "customer-lakehouse")
             for run_date in run_dates(options, settings):
-                for result in _run_each(chosen, spark, settings, run_date, options, status):
+                ended = run_chain(
+                    chosen, spark, settings, run_date,
+                    force=options.force, dry_run=options.dry_run,
+                    tell=partial(_show_running, status, len(chosen)),
+                )  # fmt: skip
+                for result in ended:
                     results.append(result)
                     console.print(_line(result, run_date), markup=False, soft_wrap=True)
     except LakehouseError:
@@ -110,40 +113,6 @@ def run_jobs(jobs: list[NamedJob], options: argparse.Namespace) -> int:
     return 0
 
 
-def _run_each(
-    jobs: list[NamedJob],
-    spark: SparkSession,
-    settings: Settings,
-    run_date: dt.date,
-    options: argparse.Namespace,
-    status: Status | None,
-) -> Iterator[Result]:
-    would_run: set[str] = set()
-    above = upstream(list(jobs))
-    filled = mapped_tables(read_sources(Path(settings.conf_dir), settings.dataset))
-    filled |= {table for named in jobs if named.job.fills_without_feeds for table in named.writes}
-    idle = idle_jobs(list(jobs), filled, {named.name: named.job.can_lack for named in jobs})
-    for position, named in enumerate(jobs, start=1):
-        if status is not None:
-            status.update(f"[{position}/{len(jobs)}] {named.name}: {named.sentence}")
-        if named.name in idle:
-            note = f"no feed of dataset {settings.dataset} fills {idle[named.name]}"
-            yield Result(named.name, "nothing to do", note=note)
-            continue
-        result = execute(
-            named,
-            spark,
-            settings,
-            run_date,
-            force=options.force,
-            dry_run=options.dry_run,
-            upstream_would_run=bool(above[named.name] & would_run),
-        )
-        if result.outcome == "would run":
-            would_run.add(named.name)
-        yield result
-
-
 @contextmanager
 def _progress() -> Iterator[Status | None]:
     """A live line on a terminal, nothing elsewhere."""
@@ -152,6 +121,13 @@ def _progress() -> Iterator[Status | None]:
             yield status
     else:
         yield None
+
+
+def _show_running(status: Status | None, in_all: int, ended: int, running: list[NamedJob]) -> None:
+    """Say how far the chain is and which jobs run; of one alone, what it does."""
+    if status is not None and running:
+        told = [named.name if len(running) > 1 else f"{named.name}: {named.sentence}" for named in running]
+        status.update(f"[{ended}/{in_all}] {', '.join(told)}")
 
 
 def _line(result: Result, run_date: dt.date) -> str:
@@ -182,8 +158,10 @@ def _show_summary(results: list[Result]) -> None:
     records = [result.record for result in results if result.record]
     if records:
         table.add_section()
-        seconds, peak = sum(r.seconds for r in records), max(r.peak_memory_mib for r in records)
-        table.add_row("all", "", "", "", "", "", f"{seconds:.1f}", f"{peak:,}")
+        # Jobs run side by side: their seconds overlap.
+        elapsed = max(r.finished_at for r in records) - min(r.started_at for r in records)
+        peak = max(r.peak_memory_mib for r in records)
+        table.add_row("all, by the clock", "", "", "", "", "", f"{elapsed.total_seconds():.1f}", f"{peak:,}")
     Console(highlight=False, width=None if console.is_terminal else 132).print(table)
 
 

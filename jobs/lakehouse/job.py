@@ -49,6 +49,7 @@ class Job:
         only_simulated: whether it makes sense for the simulated world only.
         can_lack: of what it reads, the tables that it can do without where no feed of the dataset fills them.
         fills_without_feeds: whether it leaves its tables empty, not missing, where no feed of the dataset fills them.
+        takes_all_slots: whether its tasks must all run at once, so that no other job may run beside it.
     """
 
     reads: tuple[str, ...] = ()
@@ -58,6 +59,7 @@ class Job:
     only_simulated: bool = False
     can_lack: tuple[str, ...] = ()
     fills_without_feeds: bool = False
+    takes_all_slots: bool = False
 
     def main(self, doc: str | None, build: Build, arguments: Sequence[str] | None = None) -> int:
         """Run the job as a program, and give its exit code."""
@@ -180,7 +182,6 @@ def _accounted(named: NamedJob, run: Run, ledger: Ledger, fingerprint: str) -> R
         except Exception as caught:
             error = as_wire_fault(caught, run.settings)
             error.__cause__ = None if error is caught else caught
-        run.spark.catalog.clearCache()
         peak = memory.reset()
     record = RunRecord(
         **_told_of(run, started, outputs),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,8 +107,9 @@ class Known:
                 by_job[record.job] = success
 
 
-# By the ledger's path.
+# By the ledger's path; jobs that run side by side take turns.
 KNOWN: dict[str, Known] = {}
+TURN = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -129,17 +131,19 @@ class Ledger:
         It no longer counts once a table that it wrote was taken away and made anew for something else: the table's
         versions then begin again, at or below the one that it left.
         """
-        known = self._known()
-        last = None if known is None else known.last(self.spark, self.path, run_date).get(job)
-        if known is None or last is None:
-            return None
-        is_lost = any(known.begun_again.get(table, last.finished_at) > last.finished_at for table in last.tables)
+        with TURN:
+            known = self._known()
+            last = None if known is None else known.last(self.spark, self.path, run_date).get(job)
+            if known is None or last is None:
+                return None
+            is_lost = any(known.begun_again.get(table, last.finished_at) > last.finished_at for table in last.tables)
         return None if is_lost else last
 
     def good_versions(self) -> dict[str, int]:
         """The version of every table that its last successful run left; the only ones that jobs read."""
-        known = self._known()
-        return {} if known is None else dict(known.good_versions)
+        with TURN:
+            known = self._known()
+            return {} if known is None else dict(known.good_versions)
 
     def _known(self) -> Known | None:
         """What the ledger says; a ledger that has not changed is not asked twice."""
@@ -155,11 +159,12 @@ class Ledger:
     def append(self, record: RunRecord) -> None:
         """Add the row of a run; a row that is there already (the same run id) is not added twice."""
         row = asdict(record)
-        before = KNOWN.get(self.path)
-        self._add(RUNS, self.contract, [tuple(row[name] for name in self.contract.column_names)], record.run_id)
-        # In a chain only this process adds rows, and what it has just added need not be read again.
-        if before is not None and table_version(self.spark, self.path) == before.version + 1:
-            before.add(record)
+        with TURN:
+            before = KNOWN.get(self.path)
+            self._add(RUNS, self.contract, [tuple(row[name] for name in self.contract.column_names)], record.run_id)
+            # In a chain only this process adds rows, and what it has just added need not be read again.
+            if before is not None and table_version(self.spark, self.path) == before.version + 1:
+                before.add(record)
 
     def append_audits(self, record: RunRecord, audited: list[Audited], contract: Contract) -> None:
         """Add a row per expectation that the run held against a table."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ UNPARSEABLE = "record_unparseable"
 # Below the lake's root.
 DOCS_FOLDER = "ops/data_docs"
 RESULTS = "validations"
+# GX keeps the context of the moment for the whole process; jobs that run side by side take turns.
+TURN = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,11 @@ def audit(staged_valid: DataFrame, contract: Contract, docs_folder: Path) -> lis
         return []
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     docs_folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="_writing-", dir=docs_folder) as written:
+    with TURN, TemporaryDirectory(prefix="_writing-", dir=docs_folder) as written:
         context = _context(Path(written))
         name = contract.table
         batch = (
-            context.data_sources.add_spark("staged")
+            context.data_sources.add_spark("staged", persist=False)
             .add_dataframe_asset(name)
             .add_batch_definition_whole_dataframe("staged")
         )

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.lakehouse.contracts import Contract, rejected_contract
+from jobs.lakehouse.contracts import Contract, rejected_contract, split_table
 from jobs.lakehouse.days import end_of_day
 from jobs.lakehouse.errors import ConfigurationError, ContractError, DataError, QualityGateError
 from jobs.lakehouse.files import delete_folder
@@ -22,14 +23,9 @@ from jobs.lakehouse.keys import Keys, load_keys
 from jobs.lakehouse.ledger import Output
 from jobs.lakehouse.locks import waiting_lock
 from jobs.lakehouse.part import Part
-from jobs.lakehouse.quality import (
-    DOCS_FOLDER,
-    DUPLICATE,
-    Audited,
-    as_rejected_rows,
-    audit,
-)
+from jobs.lakehouse.quality import DOCS_FOLDER, DUPLICATE, Audited, as_rejected_rows, audit
 from jobs.lakehouse.settings import Settings
+from jobs.lakehouse.side_by_side import side_by_side
 from jobs.lakehouse.sources import Source, read_sources
 from jobs.lakehouse.staging import Staged, count_staged, stage, valid_rows
 from jobs.lakehouse.tables import (
@@ -250,12 +246,18 @@ class Run:
         delete_folder(self.spark, folder)
 
     def commit(self) -> list[Output]:
-        """Commit what was staged: the rejected rows first, then the tables, in the order of their publishing."""
-        for staged in self.staged:
-            if staged.unjudged is None and (staged.rows_rejected or staged.write.mode == "replace"):
-                self._commit_rejected(staged)
+        """Commit what was staged: the rejected rows first, then the tables, in the order of their publishing.
+
+        Tables of one layer that follow each other are committed side by side.
+        """
+        judged = [staged for staged in self.staged if staged.unjudged is None]
+        refused = [staged for staged in judged if staged.rows_rejected or staged.write.mode == "replace"]
+        side_by_side(self._commit_rejected, refused)
         added = self.take_added()
-        written = [self._commit_valid(staged) for staged in self.staged]
+        layers = groupby(self.staged, key=lambda staged: split_table(staged.contract.table)[0])
+        written = [output for _, group in layers for output in side_by_side(self._commit_valid, group)]
+        unjudged = {staged.contract.table for staged in self.staged if staged.unjudged is not None}
+        self.rows_accounted += sum(output.rows_written for output in written if output.table in unjudged)
         return [*written, *added, *self._left_as_they_are({output.table for output in (*written, *added)})]
 
     def _left_as_they_are(self, written: set[str]) -> list[Output]:
@@ -291,7 +293,6 @@ class Run:
         rows_valid = staged.rows_valid
         if staged.unjudged is not None and version != before:
             rows_valid = rows_in_last_commit(self.spark, path)
-            self.rows_accounted += rows_valid
         return Output(contract.table, version, rows_valid, staged.rows_rejected, staged.rows_deduplicated)
 
     def once(self, table: str, slice_name: str) -> Write:

@@ -26,6 +26,7 @@ JOB = Job(
     writes=("models.churn",),
     settings=(ChurnSettings,),
     is_dated=True,
+    takes_all_slots=True,
 )
 LABEL = "is_churned"
 NOT_FEATURES = ("as_of_date", "customer_id", "first_order_date", "currency_code")

@@ -18,7 +18,13 @@ from jobs.lakehouse.settings import DemandSettings
 from jobs.lakehouse.tracking import Training
 from jobs.train.promotion import log_and_promote
 
-JOB = Job(reads=("gold.demand_features",), writes=("models.demand",), settings=(DemandSettings,), is_dated=True)
+JOB = Job(
+    reads=("gold.demand_features",),
+    writes=("models.demand",),
+    settings=(DemandSettings,),
+    is_dated=True,
+    takes_all_slots=True,
+)
 NOT_FEATURES = ("product_id", "store_id", "origin_week", "week_start_date", "category", "target_units")
 # Below this a mean over a year, and so a season, can't be told: the seasonal baseline needs 52 weeks and the horizon.
 SEASONAL_WEEKS = 65

@@ -1,0 +1,19 @@
+"""Rows that are worked out once for all that is made of them, and let go of when that is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+
+
+@contextmanager
+def cached(rows: DataFrame, level: StorageLevel = StorageLevel.MEMORY_AND_DISK) -> Iterator[DataFrame]:
+    """The rows, kept while the block runs; a run keeps them to its end by `run.keep(cached(rows))`."""
+    kept = rows.persist(level)
+    try:
+        yield kept
+    finally:
+        kept.unpersist()
