@@ -52,14 +52,20 @@ def as_id(column: str | Column, prefix: str | Column = "") -> Column:
 
 
 def bot_scores(bots: DataFrame, events: DataFrame, event_flags: DataFrame) -> list[Score]:
-    """Bots by device and by event: every event of a bot's device is the bot's."""
+    """Bots by device and by event: every event of a bot's device is the bot's.
+
+    Args:
+        bots: `device_token` of each bot.
+        events: silver events.
+        event_flags: silver event flags.
+    """
     marked = events.join(event_flags.where("is_bot").select("event_id"), on="event_id", how="left_semi")
-    of_bots = events.join(bots.select("device_id"), on="device_id", how="left_semi")
+    of_bots = events.join(bots.select("device_token"), on="device_token", how="left_semi")
     by_event = mark_scores(
         of_bots.select(as_id("event_id")), marked.select(as_id("event_id")), "bots", "events", GOAL, ""
     )
     by_device = mark_scores(
-        of_bots.select(as_id("device_id")), marked.select(as_id("device_id")), "bots", "devices", GOAL, ""
+        of_bots.select(as_id("device_token")), marked.select(as_id("device_token")), "bots", "devices", GOAL, ""
     )
     return [*by_device, *by_event]
 

@@ -61,7 +61,7 @@ def build(run: Run) -> None:
         fresh = _without_committed(run, source, as_bronze(records, source))
         run.publish(source.bronze_table, fresh, run.once(source.bronze_table, slice_name))
         values = personal_values(records, source, keys.key_id)
-        sealed_values += [sealed(values, keys, "plain", "token")] if values is not None else []
+        sealed_values += [values] if values is not None else []
         lines = payloads(records, source, keys.key_id)
         sealed_lines += [] if lines.isEmpty() else [sealed(lines, keys, "plain", "record_id")]
     if sealed_values:

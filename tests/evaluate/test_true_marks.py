@@ -33,11 +33,11 @@ def test_a_share_has_the_interval_of_wilson() -> None:
 
 
 def test_bots_and_clicks(spark: SparkSession) -> None:
-    events = [event(event_id=f"{device}{n}", device_id=device) for device in ("b", "c", "d") for n in range(4)]
+    events = [event(event_id=f"{device}{n}", device_token=device) for device in ("b", "c", "d") for n in range(4)]
     marked = [row_of("silver.event_flags", event_id=name, is_bot=True) for name in ("b0", "b1", "d0")]
     marked.append(row_of("silver.event_flags", event_id="d3", is_bot=False, is_repeated_click=True))
     told, flags = frame_of(spark, "silver.events", *events), frame_of(spark, "silver.event_flags", *marked)
-    bots = spark.createDataFrame([("b", True), ("c", False)], "device_id string, is_declared boolean")
+    bots = spark.createDataFrame([("b", True), ("c", False)], "device_token string, is_declared boolean")
     assert values(bot_scores(bots, told, flags)) == {
         ("bots: precision", "devices"): 1 / 2,
         ("bots: recall", "devices"): 1 / 2,

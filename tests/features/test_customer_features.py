@@ -59,7 +59,7 @@ def random_events(draw: random.Random, count: int) -> list[Row]:
                 event_at=at,
                 event_date=local_date(at),
                 account_id=account,
-                device_id=draw.choice([None, f"d{draw.randrange(8)}"]),
+                device_token=draw.choice([None, f"d{draw.randrange(8)}"]),
                 arrived_at=at + dt.timedelta(hours=draw.choice([0, 0, 5, 60])),
             )
         )

@@ -35,7 +35,7 @@ FEED = {
     "fields": [
         {"name": "messageId", "description": "Id."},
         {"name": "phone", "personal": "phone", "description": "Phone."},
-        {"name": "context.device.id", "description": "Device."},
+        {"name": "context.device.id", "personal": "device_id", "description": "Device."},
         {"name": "timestamp", "description": "When it happened, UTC."},
         {"name": "receivedAt", "description": "When it came, UTC."},
     ],
@@ -44,7 +44,7 @@ FEED = {
             "columns": {
                 "event_id": "messageId",
                 "event_type": "'track'",
-                "device_id": "context_device_id",
+                "device_token": "context_device_id_token",
                 "event_at": "try_to_timestamp(timestamp)",
             }
         }
@@ -153,7 +153,7 @@ def test_each_message_comes_once_and_poison_is_set_apart(spark: SparkSession, br
     whole = [text for text in POISON if isinstance(text, str)]
     assert raw == sorted([*whole, "", '{"messageId": "��"}'])
     assert all(row["phone_token"] is None and row["messageId"] is None for row in refused.values())
-    assert len(clicks.rows("vault.personal_values")) == 8
+    assert len(clicks.rows("vault.personal_values")) == 8 + 1, "phones and the device"
 
     run_job(spark, clicks.settings, "ingest.clean_events")
     assert sorted(row["event_id"] for row in clicks.rows("silver.events")) == [f"m{n}" for n in range(8)]
