@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import reduce
+from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -17,6 +18,14 @@ from jobs.lakehouse.personal_kinds import PersonalKind
 from jobs.lakehouse.sources import LOOKED_UP, Source
 
 CORRUPT = "_corrupt_record"
+# How a line of CSV is read, wherever it lies.
+CSV: dict[str, Any] = {
+    "quote": '"',
+    "escape": '"',
+    "mode": "PERMISSIVE",
+    "columnNameOfCorruptRecord": CORRUPT,
+    "maxCharsPerColumn": -1,
+}
 
 
 def read_records(spark: SparkSession, source: Source, deliveries: list[Delivery]) -> DataFrame:
@@ -56,15 +65,7 @@ def _read_files(spark: SparkSession, source: Source, header: tuple[str, ...], de
     else:
         columns = [StructField(name, StringType()) for name in header or [field.name for field in source.fields]]
         parsed = spark.read.schema(StructType([*columns, StructField(CORRUPT, StringType())])).csv(
-            paths,
-            header=source.has_header,
-            sep=source.delimiter,
-            multiLine=source.multi_line,
-            quote='"',
-            escape='"',
-            mode="PERMISSIVE",
-            columnNameOfCorruptRecord=CORRUPT,
-            maxCharsPerColumn=-1,
+            paths, header=source.has_header, multiLine=source.multi_line, **CSV, sep=source.delimiter
         )
     fields = [_field(parsed, field.name).alias(field.column) for field in source.fields]
     return parsed.select(
@@ -96,6 +97,29 @@ def parted(lines: DataFrame, source: Source, max_bytes: int | None = None) -> Da
     return parsed.select(
         *[F.col(f"_parsed.{field.name}").alias(field.column) for field in source.fields],
         F.when(~is_parted, F.coalesce(F.make_valid_utf8("value"), F.lit(""))).alias("_raw_line"),
+        *[name for name in lines.columns if name != "value"],
+    )
+
+
+def parted_csv(lines: DataFrame, header: tuple[str, ...], source: Source) -> DataFrame:
+    """The lines of CSV parted into the feed's fields, each as text; `_raw_line` holds those that can't be.
+
+    Args:
+        lines: one row per line, in the column `value`; other columns stay as they are.
+        header: the names of its columns, in their order.
+        source: the feed.
+    """
+    schema = ", ".join(f"`{name.replace('`', '``')}` string" for name in (*header, CORRUPT))
+    options = {**{key: str(value) for key, value in CSV.items()}, "sep": source.delimiter}
+    parsed = lines.withColumn("_parsed", F.from_csv("value", schema, options))
+    is_parted = F.col("_parsed").isNotNull() & F.col(f"_parsed.{CORRUPT}").isNull()
+    nothing = F.lit(None).cast("string")
+    return parsed.select(
+        *[
+            (F.col("_parsed").getField(field.name) if field.name in header else nothing).alias(field.column)
+            for field in source.fields
+        ],
+        F.when(~is_parted, F.col("value")).alias("_raw_line"),
         *[name for name in lines.columns if name != "value"],
     )
 

@@ -143,6 +143,20 @@ def opened(keys: Keys, ciphertext: bytes, bound_to: str) -> str:
     return plain.decode()
 
 
+def unsealed(keys: Keys, ciphertext: Column, bound_to: Column) -> Column:
+    """The plain texts of sealed ones; whoever asks must not let them reach a disk.
+
+    The job fails where a text was sealed by another key or for another row.
+    """
+
+    def texts(ciphertexts: pa.Array, bound: pa.Array) -> pa.Array:
+        return pa.array(_opened_each(keys, ciphertexts.to_pylist(), bound.to_pylist()), pa.string())
+
+    batch = arrow_udf(texts, returnType="string")  # type: ignore[call-overload]
+    result: Column = batch(ciphertext, bound_to)
+    return result
+
+
 def resealed_values(values: DataFrame, old: Keys, new: Keys) -> DataFrame:
     """One row per row of vault.personal_values under the new key, with its `old_token`; plain values never leave the Arrow batch."""
 
