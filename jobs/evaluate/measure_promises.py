@@ -13,6 +13,7 @@ from jobs.evaluate.best_possible import with_silence_probability
 from jobs.evaluate.scoreboard import Score, counted, scored
 from jobs.evaluate.true_customers import account_persons, customer_persons, identity_scores
 from jobs.evaluate.true_marks import (
+    bot_devices,
     bot_scores,
     click_scores,
     copy_scores,
@@ -27,7 +28,6 @@ from jobs.lakehouse.days import end_of_day
 from jobs.lakehouse.files import folder_exists
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.measures import accuracy_at, auc_of, bootstrap_sums
-from jobs.lakehouse.personal import tokenised
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import ChurnSettings, DemandSettings, PrivacySettings
 from jobs.lakehouse.tables import date_slices
@@ -79,15 +79,13 @@ def cleaning_scores(run: Run, accounts: DataFrame) -> list[Score]:
     order_flags, line_flags = run.read("silver.order_flags"), run.read("silver.order_line_flags")
     event_flags = run.read("silver.event_flags")
 
-    # Silver knows devices by their tokens.
-    device = tokenised(run.keys(), "device_id", F.col("device_id"), run.settings.calendar.phone_region)
-    device = device["token"].alias("device_token")
-
     def known(name: str) -> DataFrame:
         return truth(run, name)
 
     parts: dict[tuple[str, ...], Callable[[], list[Score]]] = {
-        ("bots",): lambda: bot_scores(known("bots").select(device), events, event_flags),
+        ("bots",): lambda: bot_scores(
+            bot_devices(known("bots"), run.keys(), run.settings.calendar.phone_region), events, event_flags
+        ),
         ("repeated_clicks",): lambda: click_scores(known("repeated_clicks"), events, event_flags),
         ("brushing_rings", "brushed_orders"): lambda: ring_scores(
             known("brushing_rings"), known("brushed_orders"), lines, order_flags
