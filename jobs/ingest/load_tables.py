@@ -49,6 +49,7 @@ def build(run: Run) -> None:
         bronze = bronze.unionByName(load.deletions) if load.deletions is not None else bronze
         if bronze.isEmpty():
             continue
+        # A value may be sealed in a record that says what is held, and so falls away: the vault has had it since then.
         values = personal_values(load.changed, source, keys.key_id)
         sealed_values += [values] if values is not None else []
         appended.append((source.bronze_table, bronze, run.once(source.bronze_table, load.delivery_id)))
