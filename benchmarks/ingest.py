@@ -31,13 +31,14 @@ from jobs.lakehouse.contracts import read_contracts
 from jobs.lakehouse.job import NamedJob, execute
 from jobs.lakehouse.keys import Keys, load_keys
 from jobs.lakehouse.personal import token_of, tokenised
-from jobs.lakehouse.personal_kinds import normalised
+from jobs.lakehouse.personal_kinds import PersonalKind, normalised
 from jobs.lakehouse.session import open_session
 from jobs.lakehouse.settings import Settings, load_settings
 from jobs.lakehouse.tables import Lake, Write, ensure_table, write_table
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 FIELDS = ("messageId", "type", "event", "anonymousId", "userId", "phone", "product", "timestamp", "receivedAt")
+PERSONAL: dict[str, PersonalKind] = {"phone": "phone", "anonymousId": "device_id"}
 FEED = {
     "source": "clicks",
     "description": "Events of a benchmark.",
@@ -45,7 +46,7 @@ FEED = {
     "format": "json",
     "arrival": "try_to_timestamp(receivedAt)",
     "fields": [
-        {"name": name, "description": f"{name}.", **({"personal": "phone"} if name == "phone" else {})}
+        {"name": name, "description": f"{name}.", **({"personal": PERSONAL[name]} if name in PERSONAL else {})}
         for name in FIELDS
     ],
     "tables": {
@@ -55,7 +56,7 @@ FEED = {
                 "event_type": "type",
                 "event_name": "event",
                 "account_id": "userId",
-                "device_id": "anonymousId",
+                "device_token": "anonymousId_token",
                 "product_id": "product",
                 "event_at": "try_to_timestamp(timestamp)",
             }
@@ -119,28 +120,29 @@ def suite(spark: SparkSession, settings: Settings) -> int:
 def bare_spark(spark: SparkSession, data: Path, target: Path, keys: Keys) -> int:
     """Read, tokenise, write: no checks, no duplicates dropped, no types but text."""
     lines = spark.read.schema(", ".join(f"`{name}` string" for name in FIELDS)).json(str(data / "clicks"))
-    with_token = lines.withColumn("phone", tokenised(keys, "phone", F.col("phone"), "CN")["token"])
-    with_token.write.format("delta").save(str(target))
+    tokens = {name: tokenised(keys, kind, F.col(name), "CN")["token"] for name, kind in PERSONAL.items()}
+    lines.withColumns(tokens).write.format("delta").save(str(target))
     return row_count(str(target))
 
 
 def one_machine(data: Path, target: Path, keys: Keys) -> int:
-    """DuckDB and deltalake: types, row rules, first arrivals and tokens of distinct phones, in memory of one machine."""
+    """DuckDB and deltalake: types, row rules, first arrivals and tokens of distinct values, in memory of one machine."""
     database = duckdb.connect()
     database.execute(f"CREATE TABLE raw AS SELECT * FROM read_json('{data}/clicks/*.json', columns = {{{_columns()}}})")
-    phones = database.execute("SELECT DISTINCT phone FROM raw WHERE phone IS NOT NULL").fetch_arrow_table()["phone"]
-    plain = [normalised("phone", phone, "CN") for phone in phones.to_pylist()]
-    tokens = pa.table(
-        {"phone": phones, "token": [token_of(keys, "phone", phone) if phone else None for phone in plain]}
-    )
-    database.register("tokens", tokens)
+    for name, kind in PERSONAL.items():
+        told = database.execute(f'SELECT DISTINCT "{name}" FROM raw WHERE "{name}" IS NOT NULL').fetch_arrow_table()[
+            name
+        ]
+        plain = [normalised(kind, value, "CN") for value in told.to_pylist()]
+        tokens = [token_of(keys, kind, value) if value else None for value in plain]
+        database.register(f"{name}_tokens", pa.table({name: told, f"{name}_token": tokens}))
     judged = database.execute(
         """
         SELECT "messageId" AS event_id, type AS event_type, event AS event_name, "userId" AS account_id,
-            "anonymousId" AS device_id, product AS product_id, token,
+            "anonymousId_token" AS device_token, product AS product_id, phone_token,
             TRY_CAST(timestamp AS TIMESTAMP) AS event_at, TRY_CAST(timestamp AS DATE) AS event_date,
             TRY_CAST("receivedAt" AS TIMESTAMP) AS arrived_at
-        FROM raw LEFT JOIN tokens USING (phone)
+        FROM raw LEFT JOIN phone_tokens USING (phone) LEFT JOIN "anonymousId_tokens" USING ("anonymousId")
         WHERE "messageId" IS NOT NULL AND type IN ('track', 'identify', 'page')
             AND TRY_CAST(timestamp AS TIMESTAMP) IS NOT NULL AND TRY_CAST("receivedAt" AS TIMESTAMP) IS NOT NULL
         QUALIFY row_number() OVER (PARTITION BY "messageId" ORDER BY "receivedAt") = 1

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib.resources import files
 
+from jobs.ingest import retries
 from jobs.lakehouse import catalog, dictionary, requeue, rotation
 from jobs.lakehouse.cli import add_run_options, guarded, run_jobs, settings_of
 from jobs.lakehouse.errors import ConfigurationError
@@ -104,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
     running.set_defaults(command=run)
     catalog.add_commands(commands)
     dictionary.add_commands(commands, all_jobs)
-    requeue.add_commands(commands, all_jobs)
+    requeue.add_commands(commands, all_jobs, retries.retry_of)
     rotation.add_commands(commands)
     return root
 

@@ -13,6 +13,7 @@ from jobs.evaluate.best_possible import with_silence_probability
 from jobs.evaluate.scoreboard import Score, counted, scored
 from jobs.evaluate.true_customers import account_persons, customer_persons, identity_scores
 from jobs.evaluate.true_marks import (
+    bot_devices,
     bot_scores,
     click_scores,
     copy_scores,
@@ -83,7 +84,9 @@ def cleaning_scores(run: Run, accounts: DataFrame) -> list[Score]:
         return truth(run, name)
 
     parts: dict[tuple[str, ...], Callable[[], list[Score]]] = {
-        ("bots",): lambda: bot_scores(known("bots"), events, event_flags),
+        ("bots",): lambda: bot_scores(
+            bot_devices(known("bots"), run.keys(), run.settings.calendar.phone_region), events, event_flags
+        ),
         ("repeated_clicks",): lambda: click_scores(known("repeated_clicks"), events, event_flags),
         ("brushing_rings", "brushed_orders"): lambda: ring_scores(
             known("brushing_rings"), known("brushed_orders"), lines, order_flags

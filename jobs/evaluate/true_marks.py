@@ -6,6 +6,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.evaluate.scoreboard import Score, shared
+from jobs.lakehouse.keys import Keys
+from jobs.lakehouse.personal import tokenised
 
 PROMISE = "3 cleaning"
 GOAL, RING_GOAL = 0.95, 0.97
@@ -51,15 +53,26 @@ def as_id(column: str | Column, prefix: str | Column = "") -> Column:
     return F.concat(before, F.col(column) if isinstance(column, str) else column).alias("id")
 
 
+def bot_devices(bots: DataFrame, keys: Keys, region: str) -> DataFrame:
+    """One row per bot: `device_token`, by which silver knows its device."""
+    return bots.select(tokenised(keys, "device_id", F.col("device_id"), region)["token"].alias("device_token"))
+
+
 def bot_scores(bots: DataFrame, events: DataFrame, event_flags: DataFrame) -> list[Score]:
-    """Bots by device and by event: every event of a bot's device is the bot's."""
+    """Bots by device and by event: every event of a bot's device is the bot's.
+
+    Args:
+        bots: the result of bot_devices.
+        events: silver events.
+        event_flags: silver event flags.
+    """
     marked = events.join(event_flags.where("is_bot").select("event_id"), on="event_id", how="left_semi")
-    of_bots = events.join(bots.select("device_id"), on="device_id", how="left_semi")
+    of_bots = events.join(bots.select("device_token"), on="device_token", how="left_semi")
     by_event = mark_scores(
         of_bots.select(as_id("event_id")), marked.select(as_id("event_id")), "bots", "events", GOAL, ""
     )
     by_device = mark_scores(
-        of_bots.select(as_id("device_id")), marked.select(as_id("device_id")), "bots", "devices", GOAL, ""
+        of_bots.select(as_id("device_token")), marked.select(as_id("device_token")), "bots", "devices", GOAL, ""
     )
     return [*by_device, *by_event]
 

@@ -120,7 +120,7 @@ def customer_features(
     known_lines = as_known(with_customer(sold, customer_ids, "account", "account_id"), dates)
     happened = events.withColumn("happened_at", F.col("event_at"))
     by_account = with_customer(happened.where("account_id is not null"), customer_ids, "account", "account_id")
-    by_device = with_customer(happened.where("account_id is null"), customer_ids, "device", "device_id")
+    by_device = with_customer(happened.where("account_id is null"), customer_ids, "device", "device_token")
     columns = ["customer_id", "event_date", "visible_from", "visible_to"]
     known_events = as_known(by_account.select(*columns).unionByName(by_device.select(*columns)), dates)
     products = known_lines.where((F.date_diff("as_of_date", "ordered_date") < 365) & ~F.col("is_return"))

@@ -28,7 +28,7 @@ def declares_itself(user_agent: Column, patterns: tuple[str, ...]) -> Column:
 
 def within(rows_back: int, microseconds: int) -> Column:
     """When an event completes so many within a time on its device: the arrival of the last of them; null else."""
-    in_order = Window.partitionBy("device_id").orderBy("_micros", "event_id")
+    in_order = Window.partitionBy("device_token").orderBy("_micros", "event_id")
     first = F.lag("_micros", rows_back - 1).over(in_order)
     arrived = F.max("arrived_at").over(in_order.rowsBetween(1 - rows_back, 0))
     return F.when(F.col("_micros") - first <= microseconds, arrived)
@@ -38,14 +38,14 @@ def with_event_signs(events: DataFrame, settings: CleaningSettings) -> DataFrame
     """The events of known devices with the times at which signs in the single event, or the run of events up to it, were known."""
     is_purchase = F.col("event_name").isin(*settings.purchase_events)
     is_view = F.col("product_id").isNotNull() & ~F.coalesce(is_purchase, F.lit(False))
-    in_order = Window.partitionBy("device_id").orderBy("_micros", "event_id")
+    in_order = Window.partitionBy("device_token").orderBy("_micros", "event_id")
     # A growing window: a sliding one is counted anew at each row, which a device with a million events would feel.
-    so_far = Window.partitionBy("device_id").orderBy("_micros").rangeBetween(Window.unboundedPreceding, 0)
+    so_far = Window.partitionBy("device_token").orderBy("_micros").rangeBetween(Window.unboundedPreceding, 0)
     last_view = F.max(F.when(is_view, F.col("_micros"))).over(so_far)
     has_looked = F.coalesce(F.col("_micros") - last_view <= settings.browse_hours * HOUR, F.lit(False))
     products = settings.bot_products_per_second
     last_products = F.collect_set("product_id").over(in_order.rowsBetween(1 - products, 0))
-    timed = events.where("device_id is not null").withColumn("_micros", F.unix_micros("event_at"))
+    timed = events.where("device_token is not null").withColumn("_micros", F.unix_micros("event_at"))
     declared = declares_itself(F.col("user_agent"), settings.bot_agents)
     return timed.withColumns(
         {
@@ -69,7 +69,7 @@ def as_device_days(events: DataFrame, settings: CleaningSettings, time_zone: str
     ]
     days = (
         with_event_signs(events, settings)
-        .groupBy("device_id", "event_date")
+        .groupBy("device_token", "event_date")
         .agg(
             *from_events,
             F.count("*").alias("event_count"),
@@ -91,7 +91,7 @@ def as_device_days(events: DataFrame, settings: CleaningSettings, time_zone: str
     holds = {sign: F.col(sign).isNotNull() for sign in SIGNS}
     known_at = {sign: F.col(sign) for sign in SIGNS}
     return far.select(
-        "device_id",
+        "device_token",
         "event_date",
         joint_confidence(settings.bot_weights, holds).alias("confidence"),
         complete_at(settings.bot_weights, known_at, settings.bot_confidence).alias("known_at"),

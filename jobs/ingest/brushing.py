@@ -27,7 +27,7 @@ def as_shared_keys(orders: DataFrame, events: DataFrame, payments: DataFrame) ->
             "order_id", named("address", "delivery_address_token"), F.col("arrived_at").alias("key_known_at")
         ),
         events.where("order_id is not null").select(
-            "order_id", named("device", "device_id"), F.col("arrived_at").alias("key_known_at")
+            "order_id", named("device", "device_token"), F.col("arrived_at").alias("key_known_at")
         ),
         payments.select("order_id", named("payer", "payer_token"), F.col("arrived_at").alias("key_known_at")),
     ]
@@ -56,10 +56,10 @@ def with_unbrowsed(candidates: DataFrame, events: DataFrame, settings: CleaningS
     It is known of orders that the events tell of, by what had arrived with the order.
     """
     is_purchase = F.coalesce(F.col("event_name").isin(*settings.purchase_events), F.lit(False))
-    told = events.where("order_id is not null").select("order_id", "device_id").distinct()
+    told = events.where("order_id is not null").select("order_id", "device_token").distinct()
     orders = candidates.select("order_id", "account_id", "ordered_at", "known_at").distinct()
     devices = orders.join(told, on="order_id", how="inner")
-    viewers = F.explode(F.array_compact(F.array(named("account", "account_id"), named("device", "device_id"))))
+    viewers = F.explode(F.array_compact(F.array(named("account", "account_id"), named("device", "device_token"))))
     seen = events.where(F.col("product_id").isNotNull() & ~is_purchase).select(
         viewers.alias("_viewer"), F.col("event_at").alias("seen_at"), F.col("arrived_at").alias("seen_arrived_at")
     )

@@ -28,7 +28,7 @@ def as_identifiers(accounts: DataFrame, events: DataFrame) -> DataFrame:
         events.select(
             "account_id",
             F.lit("device").alias("identifier_kind"),
-            F.col("device_id").alias("identifier_value"),
+            F.col("device_token").alias("identifier_value"),
             F.col("event_at").alias("first_seen_at"),
             "arrived_at",
         )

@@ -12,7 +12,7 @@ from jobs.lakehouse.run import Run
 
 TABLE = "silver.event_flags"
 JOB = Job(reads=("silver.events",), writes=(TABLE,), settings=(CleaningSettings,))
-WHAT_WAS_DONE = ("device_id", "event_type", "event_name", "product_id", "order_id")
+WHAT_WAS_DONE = ("device_token", "event_type", "event_name", "product_id", "order_id")
 
 
 def as_repeated_clicks(events: DataFrame, within_ms: int) -> DataFrame:
@@ -20,7 +20,7 @@ def as_repeated_clicks(events: DataFrame, within_ms: int) -> DataFrame:
 
     Of events at the very same time the one with the least id counts as the first.
     """
-    timed = events.where("device_id is not null").withColumn("_micros", F.unix_micros("event_at"))
+    timed = events.where("device_token is not null").withColumn("_micros", F.unix_micros("event_at"))
     in_order = Window.partitionBy(*WHAT_WAS_DONE).orderBy("_micros")
     before = F.min("arrived_at").over(in_order.rangeBetween(-1000 * within_ms, -1))
     first = F.min(F.struct("event_id", "arrived_at")).over(in_order.rangeBetween(0, 0))
@@ -35,7 +35,7 @@ def as_event_flags(events: DataFrame, settings: CleaningSettings, time_zone: str
     clicks = as_repeated_clicks(events, settings.repeated_click_ms).withColumnRenamed("known_at", "repeat_known_at")
     days = as_device_days(events, settings, time_zone).where(F.col("confidence") >= settings.bot_confidence)
     of_event = F.greatest("arrived_at", "known_at").alias("bot_known_at")
-    bots = events.join(days, on=["device_id", "event_date"], how="inner").select(
+    bots = events.join(days, on=["device_token", "event_date"], how="inner").select(
         "event_id", of_event, "confidence", "reasons"
     )
     is_bot, is_repeated = F.col("bot_known_at").isNotNull(), F.col("repeat_known_at").isNotNull()

@@ -85,13 +85,12 @@ def _load(run: Run, keys: Keys, source: Source, deliveries: list[Delivery], now:
     tokenised = with_tokens(plain, source, keys, run.settings.calendar.phone_region)
     # They hold plain values, so no disk may see them.
     records = run.keep(cached(with_record_id(tokenised, source), StorageLevel.MEMORY_ONLY))
-    values = personal_values(records, source, keys.key_id)
     lines = payloads(records, source, keys.key_id)
     return Load(
         source,
         ",".join(sorted(delivery.delivery_id for delivery in deliveries)),
         _without_committed(run, source, as_bronze(records, source)),
-        None if values is None else sealed(values, keys, "plain", "token"),
+        personal_values(records, source, keys.key_id),
         None if lines.isEmpty() else sealed(lines, keys, "plain", "record_id"),
     )
 

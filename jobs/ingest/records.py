@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import reduce
+from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -12,62 +13,66 @@ from pyspark.sql.types import StringType, StructField, StructType
 from jobs.ingest.deliveries import Delivery, as_one_path
 from jobs.ingest.shapes import file_uri, undeclared, undeclared_in_columns, undeclared_in_json
 from jobs.lakehouse.keys import Keys
-from jobs.lakehouse.personal import digest, tokenised
+from jobs.lakehouse.personal import TOKENISED, keyed
+from jobs.lakehouse.personal_kinds import PersonalKind
 from jobs.lakehouse.sources import LOOKED_UP, Source
 
 CORRUPT = "_corrupt_record"
+# How a line of CSV is read, wherever it lies.
+CSV: dict[str, Any] = {
+    "quote": '"',
+    "escape": '"',
+    "mode": "PERMISSIVE",
+    "columnNameOfCorruptRecord": CORRUPT,
+    "maxCharsPerColumn": -1,
+}
 
 
 def read_records(spark: SparkSession, source: Source, deliveries: list[Delivery]) -> DataFrame:
     """One row per record of the files, every declared field as text, with the raw line of those that don't parse.
 
-    Files are read by their own headers: those with one header (and, in Parquet, one set of types) together, whatever
-    the order of its columns. CSV without a header has the fields in the order of their declaration. A line break within
-    quotes is a line feed, whatever the file's own line ends are.
+    Where any file has fields that the feed does not declare, `_undeclared` holds these. Files are read by their own headers:
+    those with one header (and, in Parquet, one set of types) together, whatever the order of its columns. CSV without a
+    header has the fields in the order of their declaration. A line break within quotes is a line feed, whatever the file's
+    own line ends are.
     """
     shapes = sorted({_shape(delivery, source) for delivery in deliveries})
     frames = [
         _read_files(spark, source, shape[0], [entry for entry in deliveries if _shape(entry, source) == shape])
         for shape in shapes
     ]
-    return reduce(DataFrame.unionByName, frames)
+    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
 
 
 def _shape(delivery: Delivery, source: Source) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What files must have in common to be read together: of lines of JSON, each tells its own fields."""
-    return ((), ()) if source.format == "json" else (delivery.header, delivery.types)
+    """What files must have in common to be read together; of lines of JSON, each tells those fields that are declared."""
+    if source.format == "json":
+        return tuple(undeclared(delivery.header, source)), ()
+    return delivery.header, delivery.types
 
 
 def _read_files(spark: SparkSession, source: Source, header: tuple[str, ...], deliveries: list[Delivery]) -> DataFrame:
     paths = [as_one_path(delivery.entry.path) for delivery in deliveries]
     ids = F.create_map(*[F.lit(text) for entry in deliveries for text in (entry.entry.uri, entry.delivery_id)])
     delivery_id = F.try_element_at(ids, file_uri()).alias("_delivery_id")
-    strangers = undeclared({name for delivery in deliveries for name in delivery.header}, source)
+    strangers = undeclared(header, source)
     if source.format == "json":
         lines = spark.read.text(paths).select(F.regexp_replace("value", "^\ufeff", "").alias("value"), delivery_id)
-        told = lines.where(F.trim("value") != "").withColumn("_undeclared", undeclared_in_json(strangers))
-        return parted(told, source)
+        told = lines.where(F.trim("value") != "")
+        return parted(told.withColumn("_undeclared", undeclared_in_json(strangers)) if strangers else told, source)
     if source.format == "parquet":
         parsed = spark.read.parquet(*paths)
     else:
         columns = [StructField(name, StringType()) for name in header or [field.name for field in source.fields]]
         parsed = spark.read.schema(StructType([*columns, StructField(CORRUPT, StringType())])).csv(
-            paths,
-            header=source.has_header,
-            sep=source.delimiter,
-            multiLine=source.multi_line,
-            quote='"',
-            escape='"',
-            mode="PERMISSIVE",
-            columnNameOfCorruptRecord=CORRUPT,
-            maxCharsPerColumn=-1,
+            paths, header=source.has_header, multiLine=source.multi_line, **CSV, sep=source.delimiter
         )
     fields = [_field(parsed, field.name).alias(field.column) for field in source.fields]
     return parsed.select(
         *fields,
         _field(parsed, CORRUPT).alias("_raw_line"),
         delivery_id,
-        undeclared_in_columns(parsed, strangers).alias("_undeclared"),
+        *([undeclared_in_columns(parsed, strangers).alias("_undeclared")] if strangers else []),
     )
 
 
@@ -92,6 +97,29 @@ def parted(lines: DataFrame, source: Source, max_bytes: int | None = None) -> Da
     return parsed.select(
         *[F.col(f"_parsed.{field.name}").alias(field.column) for field in source.fields],
         F.when(~is_parted, F.coalesce(F.make_valid_utf8("value"), F.lit(""))).alias("_raw_line"),
+        *[name for name in lines.columns if name != "value"],
+    )
+
+
+def parted_csv(lines: DataFrame, header: tuple[str, ...], source: Source) -> DataFrame:
+    """The lines of CSV parted into the feed's fields, each as text; `_raw_line` holds those that can't be.
+
+    Args:
+        lines: one row per line, in the column `value`; other columns stay as they are.
+        header: the names of its columns, in their order.
+        source: the feed.
+    """
+    schema = ", ".join(f"`{name.replace('`', '``')}` string" for name in (*header, CORRUPT))
+    options = {**{key: str(value) for key, value in CSV.items()}, "sep": source.delimiter}
+    parsed = lines.withColumn("_parsed", F.from_csv("value", schema, options))
+    is_parted = F.col("_parsed").isNotNull() & F.col(f"_parsed.{CORRUPT}").isNull()
+    nothing = F.lit(None).cast("string")
+    return parsed.select(
+        *[
+            (F.col("_parsed").getField(field.name) if field.name in header else nothing).alias(field.column)
+            for field in source.fields
+        ],
+        F.when(~is_parted, F.col("value")).alias("_raw_line"),
         *[name for name in lines.columns if name != "value"],
     )
 
@@ -122,14 +150,16 @@ def _struct(tree: dict[str, object]) -> StructType:
 def with_record_id(records: DataFrame, source: Source) -> DataFrame:
     """The records with `_record_id`: a hash of delivery and content, the same for records alike in one file.
 
-    Personal values and, in a feed that has any, lines that don't parse count by what the key makes of them: of a plain hash
-    the one unknown field could be guessed.
+    Personal values, undeclared fields and, in a feed with personal fields, lines that don't parse count by what the key makes
+    of them: of a plain hash the one unknown field could be guessed. What else was loaded with a record changes nothing.
     """
     fields = [f"{field.column}_token" if field.personal else field.column for field in source.fields]
     content = [F.coalesce(F.col(name), F.lit("\x00")) for name in fields]
     line = "_raw_line_digest" if "_raw_line_digest" in records.columns else "_raw_line"
-    told = F.concat_ws("\x1f", F.col("_delivery_id"), *content, F.coalesce(F.col(line), F.lit("")))
-    return records.withColumn("_record_id", F.md5(told.cast("binary"))).drop("_raw_line_digest")
+    # Missing ones are left out: a record without them has its id whether the column is there or not.
+    strangers = [F.col("_undeclared_digest")] if "_undeclared_digest" in records.columns else []
+    told = F.concat_ws("\x1f", F.col("_delivery_id"), *content, F.coalesce(F.col(line), F.lit("")), *strangers)
+    return records.withColumn("_record_id", F.md5(told.cast("binary"))).drop("_raw_line_digest", "_undeclared_digest")
 
 
 def as_bronze(records: DataFrame, source: Source) -> DataFrame:
@@ -156,41 +186,40 @@ def with_arrival(records: DataFrame, source: Source, now: dt.datetime) -> DataFr
 
 
 def with_tokens(records: DataFrame, source: Source, keys: Keys, region: str) -> DataFrame:
-    """The records with `<field>_token`, `<field>_masked` and `<field>_normalised` in place of each personal field.
+    """The records with `<field>_token`, `<field>_masked` and `<field>_ciphertext` in place of each personal field.
 
-    Where there is any, `_raw_line_digest` stands beside the line of a record that didn't parse.
+    `_raw_line_digest` stands beside the lines of a feed with personal fields, `_undeclared_digest` beside undeclared fields;
+    a feed without any of them is not sent through Python.
     """
-    for field in source.fields:
-        if field.personal:
-            made = tokenised(keys, field.personal, F.col(field.column), region)
-            records = records.withColumn("_made", made).select(
-                "*",
-                F.col("_made.token").alias(f"{field.column}_token"),
-                F.col("_made.masked").alias(f"{field.column}_masked"),
-                F.col("_made.normalised").alias(f"{field.column}_normalised"),
-            )
-            records = records.drop("_made", field.column)
-    has_undeclared = "_undeclared" in records.columns
-    if has_undeclared or any(field.personal for field in source.fields):
-        line = F.coalesce("_raw_line", "_undeclared") if has_undeclared else F.col("_raw_line")
-        return records.withColumn("_raw_line_digest", digest(keys, line))
-    return records
+    personal = {field.column: field.personal for field in source.fields if field.personal}
+    digested = ["_raw_line"] * bool(personal) + ["_undeclared"] * ("_undeclared" in records.columns)
+    kinds: dict[str, PersonalKind | None] = {**personal, **dict.fromkeys(digested)}
+    if not kinds:
+        return records
+    made = keyed(keys, {name: (kind, F.col(name)) for name, kind in kinds.items()}, region)
+    return records.withColumn("_made", made).select(
+        *[name for name in records.columns if name not in personal],
+        *[F.col(f"_made.{name}.{part}").alias(f"{name}_{part}") for name in personal for part in TOKENISED.names],
+        *[F.col(f"_made.{name}").alias(f"{name}_digest") for name in digested],
+    )
 
 
 def personal_values(records: DataFrame, source: Source, key_id: str) -> DataFrame | None:
-    """One row per distinct personal value: token, kind, key id and the normalised value; None where a feed has none."""
-    frames = [
-        records.where(F.col(f"{field.column}_token").isNotNull()).select(
+    """The records' personal values, sealed for the vault, each at least once; None where a feed has none."""
+    values = [
+        F.struct(
             F.col(f"{field.column}_token").alias("token"),
             F.lit(field.personal).alias("kind"),
-            F.lit(key_id).alias("key_id"),
-            F.lit(None).cast("string").alias("origin"),
-            F.col(f"{field.column}_normalised").alias("plain"),
+            F.col(f"{field.column}_ciphertext").alias("_ciphertext"),
         )
         for field in source.fields
         if field.personal
     ]
-    return reduce(DataFrame.union, frames) if frames else None
+    if not values:
+        return None
+    told = records.select(F.inline(F.array(*values))).where("_ciphertext is not null")
+    origin = F.lit(None).cast("string").alias("origin")
+    return told.select("token", "kind", F.lit(key_id).alias("key_id"), origin, "_ciphertext")
 
 
 def payloads(records: DataFrame, source: Source, key_id: str) -> DataFrame:

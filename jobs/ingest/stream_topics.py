@@ -88,7 +88,7 @@ def take_batch(run: Run, source: Source, checkpoint: str, batch: DataFrame, batc
     records = with_tokens(plain, source, keys, run.settings.calendar.phone_region)
     values = personal_values(records, source, keys.key_id)
     if values is not None:
-        run.add(VALUES, sealed(values, keys, "plain", "token"), Write("insert"))
+        run.add(VALUES, values.dropDuplicates(["token"]), Write("insert"))
     lines = payloads(plain, source, keys.key_id)
     if not lines.isEmpty():
         run.add(PAYLOADS, sealed(lines, keys, "plain", "record_id"), Write("insert"))

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from urllib.parse import unquote
 
 import phonenumbers
@@ -68,6 +69,11 @@ class Needles:
     mails: Index
     names: Index
     words: Index
+
+    @cached_property
+    def first_words(self) -> frozenset[str]:
+        """The first word of each of the keys that consist of words."""
+        return frozenset(key.split(" ", 1)[0] for key in self.words.numbers)
 
 
 def needles_of(values: Iterable[tuple[PersonalKind, str]], region: str = "CN") -> Needles:
@@ -210,17 +216,16 @@ def _written_out(number: re.Match[str]) -> str:
 
 def _hexadecimal(needles: Needles, text: str) -> Iterator[int]:
     if needles.hexadecimal.numbers:
-        for run in HEX_RUN.finditer(text):
-            yield from _anywhere(run[0].replace("-", "").replace(":", ""), needles.hexadecimal)
+        for run in {run.replace("-", "").replace(":", "") for run in HEX_RUN.findall(text)}:
+            yield from _anywhere(run, needles.hexadecimal)
 
 
 def _opaque(needles: Needles, text: str) -> Iterator[int]:
     if needles.opaque.numbers:
-        for run in OPAQUE_RUN.finditer(text):
-            yield from _anywhere(run[0], needles.opaque)
-            bare = SEPARATORS.sub("", run[0])
-            if bare != run[0]:
-                yield from _anywhere(bare, needles.opaque)
+        # Logs and plans say the same again and again.
+        runs = set(OPAQUE_RUN.findall(text))
+        for run in runs | {SEPARATORS.sub("", run) for run in runs}:
+            yield from _anywhere(run, needles.opaque)
 
 
 def _mails(needles: Needles, text: str) -> Iterator[int]:
@@ -252,11 +257,19 @@ def _words(needles: Needles, text: str) -> Iterator[int]:
     if not index.numbers:
         return
     words = _as_words(text)
-    for start in WORD_STARTS.finditer(words):
-        place = start.start()
+    for place in _word_starts(words, needles.first_words):
         for length in index.lengths.get(words[place : place + index.width], ()):
             if not WORD_GOES_ON.match(words, place + length - 1):
                 yield from index.numbers.get(words[place : place + length], ())
+
+
+def _word_starts(words: str, first_words: frozenset[str]) -> Iterator[int]:
+    """Where a key may begin; in a text without Chinese a key's first word stands as a whole word."""
+    if re.search(f"[{HAN}]", words):
+        yield from (start.start() for start in WORD_STARTS.finditer(words))
+        return
+    for first in first_words.intersection(words.split(" ")):
+        yield from (start.start() for start in re.finditer(rf"(?<!\w){re.escape(first)}(?!\w)", words))
 
 
 def _as_words(text: str) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import pandas as pd
+import pyarrow as pa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.functions import pandas_udf
+from pyspark.sql.pandas.functions import arrow_udf
+from pyspark.sql.pandas.types import to_arrow_type
+from pyspark.sql.types import BinaryType, StringType, StructField, StructType
 
 from jobs.lakehouse.keys import Keys
 from jobs.lakehouse.personal_kinds import PersonalKind, masked, normalised
@@ -18,7 +21,12 @@ from jobs.lakehouse.personal_kinds import PersonalKind, masked, normalised
 NONCE_BYTES = 12
 # What `token_of` gives, wherever it stands in a text.
 TOKEN = "[0-9a-f]{8}:[0-9a-f]{32}"  # noqa: S105 - the shape of all, not one
-TOKENISED = "token string, masked string, normalised string"
+TOKENISED = StructType(
+    [StructField("token", StringType()), StructField("masked", StringType()), StructField("ciphertext", BinaryType())]
+)
+_Told = tuple[str | None, str | None, bytes | None]
+# Values of which a task remembers the tokens: some ten megabytes, and the devices of many batches.
+MOST_REMEMBERED = 50_000
 
 
 def token_of(keys: Keys, kind: PersonalKind, value: str) -> str:
@@ -33,42 +41,83 @@ def origin_of(token: Column) -> Column:
 
 
 def tokenised(keys: Keys, kind: PersonalKind, value: Column, region: str) -> Column:
-    """A struct of token, mask and normalised value; the key travels in a closure, so that no plan shows it."""
-    batch = pandas_udf(_token_batches(keys, kind, region), returnType=TOKENISED)  # type: ignore[call-overload]
-    result: Column = batch(value)
+    """A struct of `token`, `masked` and `ciphertext` of a personal value; see `keyed`."""
+    made: Column = keyed(keys, {"value": (kind, value)}, region)["value"]
+    return made
+
+
+def keyed(keys: Keys, columns: Mapping[str, tuple[PersonalKind | None, Column]], region: str) -> Column:
+    """A struct of what the key makes of some columns, all in one pass through Python.
+
+    Of a personal value that is a struct of `token`, `masked` and `ciphertext`, the sealed value for the vault. The vault
+    needs one of each: the ciphertext stands where a task comes upon the value, and is null where the task has told it before.
+    Of a text without a kind it is a keyed digest of the text as it stands, for what must be recognised again and never
+    guessed. The key travels in a closure, so that no plan shows it.
+
+    Args:
+        keys: the keys.
+        columns: name in the struct to kind and column.
+        region: the country of phones that name none.
+    """
+    kinds = {name: kind for name, (kind, _) in columns.items()}
+    told = {name: StringType() if kind is None else TOKENISED for name, kind in kinds.items()}
+    schema = StructType([StructField(name, data_type) for name, data_type in told.items()])
+    batch = arrow_udf(_keyed_batches(keys, kinds, region), returnType=schema)  # type: ignore[call-overload]
+    result: Column = batch(*[column for _, column in columns.values()])
     return result
 
 
-def _token_batches(
-    keys: Keys, kind: PersonalKind, region: str
-) -> Callable[[Iterator[pd.Series[str]]], Iterator[pd.DataFrame]]:
-    def tokens(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
-        for values in batches:
-            codes, distinct = pd.factorize(values)
-            rows = [_token_row(keys, kind, value, region) for value in distinct]
-            table = pd.DataFrame([*rows, (None, None, None)], columns=["token", "masked", "normalised"], dtype=object)
-            # factorize marks a missing value by -1, which is the last row.
-            yield table.iloc[codes].reset_index(drop=True)
+def _keyed_batches(
+    keys: Keys, kinds: Mapping[str, PersonalKind | None], region: str
+) -> Callable[[Iterator[tuple[pa.Array, ...]]], Iterator[pa.Array]]:
+    def keyed_batches(batches: Iterator[tuple[pa.Array, ...]]) -> Iterator[pa.Array]:
+        makers = [_digests(keys) if kind is None else _tokens(keys, kind, region) for kind in kinds.values()]
+        for batch in batches:
+            # Of one column Spark gives the array by itself.
+            arrays = batch if isinstance(batch, tuple) else (batch,)
+            made = [make(array) for make, array in zip(makers, arrays, strict=True)]
+            yield pa.StructArray.from_arrays(made, names=list(kinds))
+
+    return keyed_batches
+
+
+def _tokens(keys: Keys, kind: PersonalKind, region: str) -> Callable[[pa.Array], pa.Array]:
+    """Makes tokens of arrays, of each distinct value once as long as it is remembered."""
+    known: dict[str, _Told] = {}
+
+    def tokens(values: pa.Array) -> pa.Array:
+        coded = values.dictionary_encode()
+        distinct = coded.dictionary.to_pylist()
+        fresh = _first_told(keys, kind, region, [value for value in distinct if value not in known])
+        rows = [fresh[value] if value in fresh else known[value] for value in distinct]
+        if len(known) > MOST_REMEMBERED:
+            known.clear()
+        known.update({value: (token, mask, None) for value, (token, mask, _) in fresh.items()})
+        # A missing value has no code, and gives a missing struct.
+        return pa.array(rows, to_arrow_type(TOKENISED)).take(coded.indices)
 
     return tokens
 
 
-def _token_row(keys: Keys, kind: PersonalKind, value: str, region: str) -> tuple[str | None, str | None, str | None]:
-    plain = normalised(kind, value, region)
-    return (None, None, None) if plain is None else (token_of(keys, kind, plain), masked(kind, plain), plain)
+def _first_told(keys: Keys, kind: PersonalKind, region: str, values: list[str]) -> dict[str, _Told]:
+    """Token, mask and ciphertext of each value; nothing of one of which nothing is left."""
+    plain = {value: normalised(kind, value, region) for value in values}
+    tokens = {value: token_of(keys, kind, text) for value, text in plain.items() if text is not None}
+    sealed_each = _sealed_each(keys, (plain[value] or "" for value in tokens), tokens.values())
+    told: dict[str, _Told] = dict.fromkeys(values, (None, None, None))
+    for (value, token), ciphertext in zip(tokens.items(), sealed_each, strict=True):
+        told[value] = (token, masked(kind, plain[value] or ""), ciphertext)
+    return told
 
 
-def digest(keys: Keys, text: Column) -> Column:
-    """A keyed digest of a text as it stands, for what must be recognised again and never guessed; null for null."""
+def _digests(keys: Keys) -> Callable[[pa.Array], pa.Array]:
+    def digest(text: str) -> str:
+        return hmac.digest(keys.token_key, f"line\0{text}".encode(), "sha256")[:16].hex()
 
-    def digests(texts: pd.Series) -> pd.Series:
-        return texts.map(
-            lambda one: hmac.digest(keys.token_key, f"line\0{one}".encode(), "sha256")[:16].hex(), na_action="ignore"
-        )
+    def digests(texts: pa.Array) -> pa.Array:
+        return pa.array([None if text is None else digest(text) for text in texts.to_pylist()], pa.string())
 
-    batch = pandas_udf(digests, returnType="string")  # type: ignore[call-overload]
-    result: Column = batch(text)
-    return result
+    return digests
 
 
 def sealed(rows: DataFrame, keys: Keys, plain_column: str, bound_to: str) -> DataFrame:
@@ -92,6 +141,20 @@ def opened(keys: Keys, ciphertext: bytes, bound_to: str) -> str:
     """The plain value of one sealed value; raises InvalidTag when it was sealed by another key or for another row."""
     plain = AESGCM(keys.vault_key).decrypt(ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:], bound_to.encode())
     return plain.decode()
+
+
+def unsealed(keys: Keys, ciphertext: Column, bound_to: Column) -> Column:
+    """The plain texts of sealed ones; whoever asks must not let them reach a disk.
+
+    The job fails where a text was sealed by another key or for another row.
+    """
+
+    def texts(ciphertexts: pa.Array, bound: pa.Array) -> pa.Array:
+        return pa.array(_opened_each(keys, ciphertexts.to_pylist(), bound.to_pylist()), pa.string())
+
+    batch = arrow_udf(texts, returnType="string")  # type: ignore[call-overload]
+    result: Column = batch(ciphertext, bound_to)
+    return result
 
 
 def resealed_values(values: DataFrame, old: Keys, new: Keys) -> DataFrame:

@@ -40,9 +40,16 @@ def normalised(kind: PersonalKind, value: str | None, region: str = "CN") -> str
     """
     if value is None:
         return None
-    visible = "".join(c for c in re.sub(r"\s", " ", value) if unicodedata.category(c) not in ("Cf", "Cc"))
-    text = unicodedata.normalize("NFKC", visible).strip()
+    text = _folded(value).strip()
     return (_e164(text, region) if kind == "phone" else SPELLINGS[kind](text)) or None
+
+
+def _folded(value: str) -> str:
+    """The text without invisible characters, in compatible ones; most ids are plain ASCII, and there is nothing to do."""
+    if value.isascii() and value.isprintable():
+        return value
+    visible = "".join(c for c in re.sub(r"\s", " ", value) if unicodedata.category(c) not in ("Cf", "Cc"))
+    return unicodedata.normalize("NFKC", visible)
 
 
 def _e164(text: str, region: str) -> str:

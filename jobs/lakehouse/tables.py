@@ -25,12 +25,16 @@ Mode = Literal["replace", "replace_where", "append", "merge", "insert"]
 
 @dataclass(frozen=True)
 class Write:
-    """How staged rows enter a table: all of it, the slice that a condition names, appended once, merged or inserted by key."""
+    """How staged rows enter a table: all of it, the slice that a condition names, appended once, merged or inserted by key.
+
+    The key is the contract's, unless another is named.
+    """
 
     mode: Mode = "replace"
     condition: str = ""
     transaction: str = ""
     transaction_version: int = 1
+    key: tuple[str, ...] = ()
 
 
 def date_slices(column: str, days: list[dt.date]) -> Write:
@@ -124,7 +128,7 @@ def _create_table(spark: SparkSession, path: str, contract: Contract) -> None:
 def write_table(rows: DataFrame, path: str, write: Write, key: tuple[str, ...], run_id: str) -> None:
     """Put rows into an existing table in one commit, which carries the run's id."""
     if write.mode in ("merge", "insert"):
-        _merge(rows, path, key, update=write.mode == "merge")
+        _merge(rows, path, write.key or key, update=write.mode == "merge")
         return
     writer = rows.write.format("delta").option("userMetadata", run_id)
     if write.mode == "append":

@@ -6,6 +6,7 @@ from pyspark.sql import SparkSession
 from jobs.evaluate.scoreboard import Score, shared
 from jobs.evaluate.true_marks import (
     LINES_THAT_TELL,
+    bot_devices,
     bot_scores,
     click_scores,
     copy_scores,
@@ -15,6 +16,9 @@ from jobs.evaluate.true_marks import (
     return_scores,
     ring_scores,
 )
+from jobs.lakehouse.keys import load_keys
+from jobs.lakehouse.personal import token_of
+from jobs.lakehouse.settings import PrivacySettings
 from tests.rows import Row, event, frame_of, order_line, row_of
 
 
@@ -33,11 +37,14 @@ def test_a_share_has_the_interval_of_wilson() -> None:
 
 
 def test_bots_and_clicks(spark: SparkSession) -> None:
-    events = [event(event_id=f"{device}{n}", device_id=device) for device in ("b", "c", "d") for n in range(4)]
+    keys = load_keys(PrivacySettings(), "local")
+    tokens = {device: token_of(keys, "device_id", f"d-{device}") for device in ("b", "c", "d")}
+    events = [event(event_id=f"{name}{n}", device_token=token) for name, token in tokens.items() for n in range(4)]
     marked = [row_of("silver.event_flags", event_id=name, is_bot=True) for name in ("b0", "b1", "d0")]
     marked.append(row_of("silver.event_flags", event_id="d3", is_bot=False, is_repeated_click=True))
     told, flags = frame_of(spark, "silver.events", *events), frame_of(spark, "silver.event_flags", *marked)
-    bots = spark.createDataFrame([("b", True), ("c", False)], "device_id string, is_declared boolean")
+    bots = spark.createDataFrame([(" d-b", True), ("d-c", False)], "device_id string, is_declared boolean")
+    bots = bot_devices(bots, keys, "CN")
     assert values(bot_scores(bots, told, flags)) == {
         ("bots: precision", "devices"): 1 / 2,
         ("bots: recall", "devices"): 1 / 2,

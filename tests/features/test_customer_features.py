@@ -59,7 +59,7 @@ def random_events(draw: random.Random, count: int) -> list[Row]:
                 event_at=at,
                 event_date=local_date(at),
                 account_id=account,
-                device_id=draw.choice([None, f"d{draw.randrange(8)}"]),
+                device_token=draw.choice([None, f"d{draw.randrange(8)}"]),
                 arrived_at=at + dt.timedelta(hours=draw.choice([0, 0, 5, 60])),
             )
         )
@@ -107,7 +107,7 @@ def expected_features(lines: list[Row], events: list[Row], ids: list[Row], day: 
     visits: dict[str, list[dt.date]] = defaultdict(list)
     for seen in known_at(events, "event_at", instant):
         kind = "account" if seen["account_id"] else "device"
-        customer = owner.get((kind, seen[f"{kind}_id"]))
+        customer = owner.get((kind, seen["account_id"] or seen["device_token"]))
         if customer:
             visits[customer].append(seen["event_date"])
     found = {}

@@ -62,7 +62,7 @@ def small_world(name: str) -> World:
             sold(f"{name} other", f"{name} b", days_before(50)),
         ],
         events=[
-            happened(f"{name} visit", days_before(5), device_id=f"{name} d"),
+            happened(f"{name} visit", days_before(5), device_token=f"{name} d"),
             happened(f"{name} login", days_before(6), account_id=f"{name} a"),
         ],
         ids=[
@@ -99,7 +99,7 @@ def line_moved_away(world: World, name: str, at: dt.datetime) -> None:
 
 
 def event_happened(world: World, name: str, at: dt.datetime) -> None:
-    world.events.append(happened(f"{name} x", at, device_id=f"{name} d"))
+    world.events.append(happened(f"{name} x", at, device_token=f"{name} d"))
 
 
 def event_arrived(world: World, name: str, at: dt.datetime) -> None:
@@ -112,7 +112,7 @@ def account_linked(world: World, name: str, at: dt.datetime) -> None:
 
 
 def device_linked(world: World, name: str, at: dt.datetime) -> None:
-    world.events += [happened(f"{name} {n}", days_before(2), device_id=f"{name} new") for n in range(50)]
+    world.events += [happened(f"{name} {n}", days_before(2), device_token=f"{name} new") for n in range(50)]
     world.ids.append(
         customer_id(identifier_kind="device", identifier_value=f"{name} new", customer_id=f"{name} 1", valid_from=at)
     )

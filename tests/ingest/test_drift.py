@@ -1,13 +1,17 @@
 """A source that changes: new fields are kept and told, missing ones end in quarantine, changed kinds are told."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 
+from jobs.ingest.deliveries import Delivery, new_deliveries
+from jobs.ingest.records import read_records, with_record_id, with_tokens
 from jobs.ingest.shapes import retyped, shape_of
+from jobs.lakehouse.files import list_files
 from jobs.lakehouse.keys import load_keys
 from jobs.lakehouse.personal import opened
 from jobs.lakehouse.settings import Settings
@@ -83,6 +87,26 @@ def test_new_fields_are_kept_sealed_for_nobody_has_said_whether_they_are_persona
     ]
     for file in Path(changed.path("lake")).rglob("*"):
         assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file
+
+
+@pytest.mark.parametrize("name", ["clicks", "tills"])
+def test_a_record_read_beside_others_is_the_record_read_alone(
+    spark: SparkSession, changed: Settings, name: str
+) -> None:
+    declared = {"clicks": CLICKS, "tills": TILLS}[name]
+    source = Source.model_validate({"source": name, "description": "Rows.", **declared})
+    entries = list_files(spark, str(changed.path("data")), source.files)
+    found = [delivery for delivery in new_deliveries(spark, source, entries, {}) if not delivery.reason]
+    keys = load_keys(changed.privacy, changed.environment)
+
+    def ids(deliveries: list[Delivery]) -> Counter[str]:
+        made = with_record_id(with_tokens(read_records(spark, source, deliveries), source, keys, "CN"), source)
+        return Counter(row["_record_id"] for row in made.collect())
+
+    beside = ids(found)
+    assert len(beside) == table(spark, changed, f"bronze.{name}").count()
+    assert beside == sum((ids([delivery]) for delivery in found), Counter())
+    assert set(beside) == {row["_record_id"] for row in table(spark, changed, f"bronze.{name}").collect()}
 
 
 def test_a_file_without_a_field_that_must_be_there_is_quarantined(spark: SparkSession, changed: Settings) -> None:

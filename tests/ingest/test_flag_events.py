@@ -25,7 +25,7 @@ def viewed(device: str, seconds: float, product: str | None = "p", **overrides: 
     fixed = {
         "event_id": f"{device} {seconds} {product}",
         "event_name": "Product Viewed",
-        "device_id": device,
+        "device_token": device,
         "product_id": product,
         "user_agent": PHONE,
         "event_at": at,

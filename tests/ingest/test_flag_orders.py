@@ -57,7 +57,7 @@ def told_by_events(orders: list[Row], device: str, *, looks_first: bool) -> list
     """The completion of each order, and a view some minutes before where the buyer looks first."""
     told = []
     for line in orders:
-        fixed = {"account_id": line["account_id"], "device_id": device}
+        fixed = {"account_id": line["account_id"], "device_token": device}
         told.append(
             event(
                 event_id=f"done {line['order_id']}", event_name="Order Completed", event_at=line["ordered_at"],
@@ -165,7 +165,7 @@ def test_a_ring_is_found_by_its_payer_alone_and_its_halves_joined_through_it(spa
     ]
     lines = [{**line, "delivery_address_token": None} for line in apart]
     events = told_by_events([*here, *there, *apart], "shared", looks_first=False)
-    events = [{**told, "device_id": f"d {told['account_id']}"} for told in events]
+    events = [{**told, "device_token": f"d {told['account_id']}"} for told in events]
     found = brushed(spark, [*here, *there, *lines], events, payments)
     assert group_of(list(found)) == {"here", "there"}, "what shares nothing is no ring"
     assert len({row["ring_id"] for row in found.values()}) == 1

@@ -180,7 +180,7 @@ def test_a_shop_that_has_clicks_only_runs_all_jobs(yoochoose: RealSet) -> None:
     )
     assert told == expected
     assert {path.name for path in (yoochoose.lake / "silver").iterdir()} == {"events", "event_flags", "repairs"}
-    first = "SELECT CAST(min(event_at) AS VARCHAR) FROM silver_events WHERE device_id = 'session:1'"
+    first = "SELECT CAST(min(event_at) AS VARCHAR) FROM silver_events WHERE device_token = 'session:1'"
     assert yoochoose.one(first).startswith("2014-04-07 10:51:09")
 
 

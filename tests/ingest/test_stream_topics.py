@@ -22,20 +22,23 @@ from jobs.lakehouse.brokers import Reach
 from jobs.lakehouse.errors import DataError
 from jobs.lakehouse.job import Result
 from jobs.lakehouse.keys import load_keys
+from jobs.lakehouse.needles import needles_of
 from jobs.lakehouse.personal import opened
+from jobs.lakehouse.scan import scan
 from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.sources import Topic
 from tests.lakes import KEY, conf_with, ledger_of, run_job, settings_in
 from tests.servers import CHECKOUT, Broker, wait_until
 
 JOB = "ingest.stream_topics"
+DEVICE = "d-3f1c9a7e55b04d21"
 FEED = {
     "format": "json",
     "arrival": "try_to_timestamp(receivedAt)",
     "fields": [
         {"name": "messageId", "description": "Id."},
         {"name": "phone", "personal": "phone", "description": "Phone."},
-        {"name": "context.device.id", "description": "Device."},
+        {"name": "context.device.id", "personal": "device_id", "description": "Device."},
         {"name": "timestamp", "description": "When it happened, UTC."},
         {"name": "receivedAt", "description": "When it came, UTC."},
     ],
@@ -44,7 +47,7 @@ FEED = {
             "columns": {
                 "event_id": "messageId",
                 "event_type": "'track'",
-                "device_id": "context_device_id",
+                "device_token": "context_device_id_token",
                 "event_at": "try_to_timestamp(timestamp)",
             }
         }
@@ -68,7 +71,7 @@ def event(number: int, **overrides: Any) -> dict[str, Any]:
     return {
         "messageId": f"m{number}",
         "phone": f"1380000{number:04d}",
-        "context": {"device": {"id": "d1"}},
+        "context": {"device": {"id": DEVICE}},
         "timestamp": "2025-01-01T08:00:00.000Z",
         "receivedAt": "2025-01-01T08:00:01.000Z",
         **overrides,
@@ -153,7 +156,7 @@ def test_each_message_comes_once_and_poison_is_set_apart(spark: SparkSession, br
     whole = [text for text in POISON if isinstance(text, str)]
     assert raw == sorted([*whole, "", '{"messageId": "��"}'])
     assert all(row["phone_token"] is None and row["messageId"] is None for row in refused.values())
-    assert len(clicks.rows("vault.personal_values")) == 8
+    assert len(clicks.rows("vault.personal_values")) == 8 + 1, "phones and the device"
 
     run_job(spark, clicks.settings, "ingest.clean_events")
     assert sorted(row["event_id"] for row in clicks.rows("silver.events")) == [f"m{n}" for n in range(8)]
@@ -168,11 +171,19 @@ def test_each_message_comes_once_and_poison_is_set_apart(spark: SparkSession, br
     assert second.record.rows_read == 2
     assert clicks.ids()[-2:] == ["m8", "m9"]
 
-    for file in tmp_path.rglob("*"):
-        if file.is_file():
-            content = file.read_bytes()
-            assert b"13911112222" not in content, file
-            assert b"13800000003" not in content, file
+    needles = needles_of([("phone", "13911112222"), ("phone", "13800000003"), ("device_id", DEVICE)])
+    checkpoints = clicks.lake / "_checkpoints"
+    report = scan([tmp_path], needles)
+    assert report.is_clean, report
+    for number, canary in enumerate(("+86 139 1111 2222", "008613800000003", DEVICE.upper())):
+        original = max(checkpoints.rglob("offsets/*"), key=lambda file: file.stat().st_size)
+        copy = tmp_path / f"canary-{number}" / original.name
+        copy.parent.mkdir()
+        copy.write_bytes(original.read_bytes() + json.dumps({"clicks": {"0": canary}}).encode())
+        assert {(Path(finding.file), finding.number) for finding in scan([tmp_path], needles).findings} == {
+            (copy, number)
+        }
+        copy.unlink()
 
 
 def test_a_stream_that_was_killed_between_bronze_and_checkpoint_loses_and_doubles_nothing(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lakes import event_log_in
 from tests.system.corner_shop import CHECKOUT, DATASET, LAST_DATE, CornerShop
 from tests.system.processes import LIGHT_JVM, cluster, submit
 
@@ -31,9 +32,10 @@ SMALL = {
 
 @dataclass(frozen=True)
 class Submitted:
-    """A chain that was submitted to a cluster: its lake, exit code and log, and how many executors worked at it."""
+    """A chain that was submitted to a cluster: its lake, exit code, log and Spark's event log, and how many executors worked at it."""
 
     lake: Path
+    events: Path
     exit_code: int
     log: str
     executors: int
@@ -63,10 +65,13 @@ def submitted_chain(shop: CornerShop, lake: Path, environment: Mapping[str, str]
     folder, wheel = shop.folder / "cluster", built_wheel(shop)
     with cluster(folder, environment) as address:
         options = ["--properties-file", "conf/spark-defaults.conf", "--master", address, "--py-files", str(wheel)]
-        for key, value in {**SMALL, "spark.sql.warehouse.dir": str(shop.folder / "warehouse")}.items():
+        events = folder / "event-logs"
+        events.mkdir()
+        own = {"spark.sql.warehouse.dir": str(shop.folder / "warehouse"), **event_log_in(events)}
+        for key, value in {**SMALL, **own}.items():
             options += ["--conf", f"{key}={value}"]
         chain = ["run", "--all", "--env", "cluster", "--dataset", DATASET, "--run-date", str(LAST_DATE)]
         log = folder / "driver.log"
         exit_code = submit([*options, "jobs/__main__.py", *chain], log, environment)
         executors = len(list(folder.glob("worker-*/app-*/*")))
-    return Submitted(lake, exit_code, log.read_text("utf-8"), executors)
+    return Submitted(lake, events, exit_code, log.read_text("utf-8"), executors)
