@@ -1,4 +1,4 @@
-"""The one door: python -m jobs {list, graph, run, show, restore, requeue, rotate-keys, register, docs, vacuum}."""
+"""The one door: python -m jobs {list, graph, run, show, restore, requeue, rotate-keys, register, docs, tier, vacuum}."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib.resources import files
 
-from jobs.lakehouse import catalog, dictionary, requeue, rotation
+from jobs.lakehouse import catalog, dictionary, requeue, rotation, storage
 from jobs.lakehouse.cli import add_run_options, guarded, run_jobs, settings_of
 from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.graph import mermaid, run_order, upstream
@@ -106,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
     dictionary.add_commands(commands, all_jobs)
     requeue.add_commands(commands, all_jobs)
     rotation.add_commands(commands)
+    storage.add_commands(commands)
     return root
 
 
