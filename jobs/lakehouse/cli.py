@@ -16,6 +16,7 @@ from rich.status import Status
 from rich.table import Table
 
 from jobs.lakehouse.errors import ConfigurationError, LakehouseError
+from jobs.lakehouse.foreseen import as_foreseen
 from jobs.lakehouse.graph import idle_jobs, upstream
 from jobs.lakehouse.inputs import has_feeds
 from jobs.lakehouse.job import NamedJob, Result, execute, told
@@ -101,6 +102,8 @@ def run_jobs(jobs: list[NamedJob], options: argparse.Namespace) -> int:
     except LakehouseError:
         raise
     except Exception as error:
+        if isinstance(foreseen := as_foreseen(error, settings), LakehouseError):
+            raise foreseen from error
         console.print_exception(max_frames=8)
         _show_error(told(error))
         return 1
