@@ -21,6 +21,7 @@ from jobs.lakehouse.cli import add_run_options, run_dates, settings_of
 from jobs.lakehouse.contracts import Contract
 from jobs.lakehouse.days import end_of_day
 from jobs.lakehouse.errors import ConfigurationError
+from jobs.lakehouse.foreseen import as_foreseen
 from jobs.lakehouse.job import all_contracts
 from jobs.lakehouse.ledger import RUNS, Ledger, Output
 from jobs.lakehouse.locks import locked, waiting_lock
@@ -89,15 +90,27 @@ def tier(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     as_of = end_of_day(run_dates(options, settings)[-1], settings.calendar.time_zone)
     spark = open_session(settings, "customer-lakehouse")
-    if options.bring_back:
-        rows = return_archived(spark, settings, options.bring_back)
-        sys.stdout.write(f"{options.bring_back}: {rows:,} rows came back; the next run of jobs reads them\n")
-        return 0
+    try:
+        _move(spark, settings, as_of, options.bring_back, options.dry_run)
+    except Exception as error:
+        # Packing needs room for old and new files, and may be asked for too late.
+        if (foreseen := as_foreseen(error, settings)) is error:
+            raise
+        raise foreseen from error
+    return 0
+
+
+def _move(
+    spark: SparkSession, settings: Settings, as_of: dt.datetime, bring_back_to: str | None, dry_run: bool
+) -> None:
+    if bring_back_to:
+        rows = return_archived(spark, settings, bring_back_to)
+        sys.stdout.write(f"{bring_back_to}: {rows:,} rows came back; the next run of jobs reads them\n")
+        return
     cited = Tracking(settings.tracking, settings.dataset).cited_versions()
-    for tiered in tier_tables(spark, settings, as_of, cited, options.dry_run):
+    for tiered in tier_tables(spark, settings, as_of, cited, dry_run):
         sys.stdout.write(f"{tiered}\n")
     sys.stdout.write("files that are no longer needed go with python -m jobs vacuum, a week after they were replaced\n")
-    return 0
 
 
 def tier_tables(

@@ -3,6 +3,7 @@
 import datetime as dt
 import shutil
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,23 @@ def rebuilt(spark: SparkSession, settings: Settings) -> list[str]:
     return told(spark, settings, "silver.events")
 
 
+@dataclass(frozen=True)
+class Packed:
+    """A lake whose old months were packed once, and what was said of it."""
+
+    settings: Settings
+    dry: Tiered
+    tiered: Tiered
+
+
+@pytest.fixture(scope="module")
+def packed(spark: SparkSession, loaded: Settings, tmp_path_factory: pytest.TempPathFactory) -> Packed:
+    settings = copied(loaded, tmp_path_factory.mktemp("packed"))
+    (dry,) = tier_tables(spark, settings, AS_OF, {}, dry_run=True)
+    assert files_of(settings) == files_of(loaded)
+    return Packed(settings, dry, moved(spark, settings))
+
+
 def test_a_month_is_as_old_as_its_last_day() -> None:
     ages = Ages(warm_after_days=31, cold_after_days=92)
     tiers = [tier_of(month(number), dt.datetime(2025, 9, 1), ages) for number in range(1, 10)]
@@ -182,52 +200,42 @@ def test_what_is_set_for_a_table_that_is_none_is_refused(spark: SparkSession, lo
 
 
 def test_old_months_are_packed_and_no_reader_sees_other_rows(
-    spark: SparkSession, loaded: Settings, tmp_path: Path
+    spark: SparkSession, loaded: Settings, packed: Packed
 ) -> None:
-    settings = copied(loaded, tmp_path)
-    bronze, silver, hot = (
-        told(spark, settings, "bronze.clicks"),
-        told(spark, settings, "silver.events"),
-        files_of(settings),
-    )
-    assert len(bronze) == 161
-    assert all(name.startswith("SNAPPY") for name in hot)
-    dry = list(tier_tables(spark, settings, AS_OF, {}, dry_run=True))
-    assert [str(entry) for entry in dry] == ["bronze.clicks: would be packed: 2 months warm, 5 months cold"]
-    assert files_of(settings) == hot
-
-    tiered = moved(spark, settings)
+    settings, tiered = packed.settings, packed.tiered
+    assert all(name.startswith("SNAPPY") for name in files_of(loaded))
+    assert str(packed.dry) == "bronze.clicks: would be packed: 2 months warm, 5 months cold"
     assert (dict(tiered.months), tiered.before.rows, tiered.after.rows) == ({"warm": 2, "cold": 5}, 161, 161)
-    assert told(spark, settings, "bronze.clicks") == bronze
-    assert rebuilt(spark, settings) == silver
-    packed = files_of(settings)
-    alone = sorted(number for held in packed.values() for number in held)
+    assert told(spark, settings, "bronze.clicks") == told(spark, loaded, "bronze.clicks")
+    assert rebuilt(spark, settings) == told(spark, loaded, "silver.events")
+    held = files_of(settings)
+    alone = sorted(number for months in held.values() for number in months)
     assert alone == [1, 2, 3, 4, 5, 6, 7, 8], "a file has one month, and a month one file"
-    assert all(name.startswith("ZSTD") for name, held in packed.items() if held != {8})
+    assert all(name.startswith("ZSTD") for name, months in held.items() if months != {8})
 
-    held = table(spark, settings, "bronze.clicks").where("month(_arrived_at) = 2").select("device").collect()
-    assert [row["device"] for row in held] == [f"d{number}" for number in range(4) for _ in range(5)], "lie together"
-    told_of = table(spark, settings, "ops.storage").orderBy("arrival_month").collect()
-    assert [(row["tier"], row["row_count"], row["file_count"]) for row in told_of] == [("cold", 20, 1)] * 5 + [
-        ("warm", 20, 1)
-    ] * 2
-    assert sum(row["size_bytes"] for row in told_of) <= tiered.after.size_bytes
+    february = table(spark, settings, "bronze.clicks").where("month(_arrived_at) = 2").select("device").collect()
+    assert [row["device"] for row in february] == [f"d{number}" for number in range(4) for _ in range(5)], (
+        "as clustered"
+    )
+    remembered = table(spark, settings, "ops.storage").orderBy("arrival_month").collect()
+    assert [(row["tier"], row["row_count"], row["file_count"]) for row in remembered] == (
+        [("cold", 20, 1)] * 5 + [("warm", 20, 1)] * 2
+    )
+    assert sum(row["size_bytes"] for row in remembered) <= tiered.after.size_bytes
     version = ledger_of(spark, settings).good_versions()["bronze.clicks"]
     assert version == DeltaTable(Lake(settings.path("lake")).path("bronze.clicks")).version()
     assert moved(spark, settings).note == "already done"
     assert loaded_again(spark, settings) == 0
 
 
-def test_late_arrivals_are_packed_into_their_month_alone(spark: SparkSession, loaded: Settings, tmp_path: Path) -> None:
-    settings = copied(loaded, tmp_path)
-    moved(spark, settings)
+def test_late_arrivals_are_packed_into_their_month_alone(spark: SparkSession, packed: Packed, tmp_path: Path) -> None:
+    settings = copied(packed.settings, tmp_path)
     before = files_of(settings)
     deliver(settings, "late", lines([2], "late"))
     run_job(spark, settings, "ingest.load_files")
     tiered = moved(spark, settings)
     assert (dict(tiered.months), tiered.after.rows) == ({"cold": 1}, 181)
     assert {name for name, held in before.items() if held != {2}} <= {*files_of(settings)}, "the others stay"
-    assert dict(moved(spark, settings, dt.datetime(2025, 12, 2)).months) == {"cold": 3}, "June to August grew old"
 
 
 def test_what_a_model_cites_and_what_is_half_loaded_stays_as_it_is(
@@ -256,24 +264,25 @@ def dying(*_: Any, **__: Any) -> None:
     raise KilledError
 
 
-@pytest.mark.parametrize(
-    ("owner", "point"),
-    [(storage, "pack"), (archive, "_delete"), (storage, "record_change"), (storage, "_remember")],
-    ids=["archived", "in both", "packed", "in the ledger"],
-)
-def test_a_move_that_is_killed_is_taken_up_again(
-    spark: SparkSession, loaded: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, point: str
+def test_a_move_that_is_killed_again_and_again_loses_and_doubles_nothing(
+    spark: SparkSession, loaded: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = with_storage(copied(loaded, tmp_path), archive_after_days=180)
-    bronze = told(spark, settings, "bronze.clicks")
-    with monkeypatch.context() as patch:
-        patch.setattr(owner, point, dying)
-        with pytest.raises(KilledError):
-            moved(spark, settings)
-    moved(spark, settings)
-    kept, archived = told(spark, settings, "bronze.clicks"), told(spark, settings, "archive.clicks")
-    assert (len(kept), len(archived)) == (121, 40), "January and February came in one delivery"
-    assert sorted(kept + archived) == bronze
+    """Killed with rows in both tables, in the archive alone, packed without the ledger, and with it."""
+    settings = with_storage(copied(loaded, tmp_path), warm_after_days=None, archive_after_days=180)
+    bronze, good = told(spark, settings, "bronze.clicks"), ledger_of(spark, settings).good_versions()
+    points = ((archive, "_delete"), (storage, "pack"), (storage, "record_change"), (storage, "_remember"))
+    for owner, point in points:
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, point, dying)
+            with pytest.raises(KilledError):
+                moved(spark, settings)
+        kept, archived = told(spark, settings, "bronze.clicks"), told(spark, settings, "archive.clicks")
+        assert sorted({*kept, *archived}) == bronze, point
+        assert len(archived) == 40, "January and February came in one delivery"
+        if point != "_remember":
+            assert ledger_of(spark, settings).good_versions() == good, "jobs read what was there before"
+    assert dict(moved(spark, settings).months) == {"cold": 3}
+    assert sorted(told(spark, settings, "bronze.clicks") + archived) == bronze
 
 
 def test_what_was_archived_comes_back_once_or_is_deleted_for_ever(
@@ -283,9 +292,8 @@ def test_what_was_archived_comes_back_once_or_is_deleted_for_ever(
     bronze, silver = told(spark, settings, "bronze.clicks"), told(spark, settings, "silver.events")
     with pytest.raises(DataError, match=r"nothing of bronze\.clicks was ever archived"):
         return_archived(spark, settings, "bronze.clicks")
-    archiving = with_storage(settings, archive_after_days=100)
+    archiving = with_storage(settings, warm_after_days=None, archive_after_days=100)
     assert moved(spark, archiving).rows_archived == 80, "May and June came together, and June is younger"
-    assert moved(spark, archiving).note == "already done"
     assert len(rebuilt(spark, settings)) == 80, "what left bronze has left silver; the timeless click is refused"
     assert loaded_again(spark, settings) == 0
     with monkeypatch.context() as patch:
@@ -298,7 +306,7 @@ def test_what_was_archived_comes_back_once_or_is_deleted_for_ever(
     assert rebuilt(spark, settings) == silver
 
     moved(spark, archiving)
-    deleted = moved(spark, with_storage(settings, archive_after_days=100, delete_after_days=180))
+    deleted = moved(spark, with_storage(settings, warm_after_days=None, archive_after_days=100, delete_after_days=180))
     assert (deleted.rows_archived, deleted.rows_deleted) == (0, 40)
     assert return_archived(spark, settings, "bronze.clicks") == 40
     assert len(told(spark, settings, "bronze.clicks")) == 121
@@ -306,7 +314,7 @@ def test_what_was_archived_comes_back_once_or_is_deleted_for_ever(
 
 def test_a_rotation_of_the_key_reaches_the_archive(spark: SparkSession, loaded: Settings, tmp_path: Path) -> None:
     settings = copied(loaded, tmp_path)
-    moved(spark, with_storage(settings, archive_after_days=180))
+    moved(spark, with_storage(settings, warm_after_days=None, cold_after_days=None, archive_after_days=180))
     old = load_keys(PrivacySettings(), "local")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LAKEHOUSE_KEY", "5a" * 32)
@@ -316,7 +324,6 @@ def test_a_rotation_of_the_key_reaches_the_archive(spark: SparkSession, loaded: 
     tokens = table(spark, settings, "bronze.clicks").where("phone_token is not null")
     assert tokens.count() == 160
     assert tokens.where(F.col("phone_token").startswith(new.key_id)).select("phone_token").distinct().count() == 7
-    assert dict(moved(spark, settings).months) == {"warm": 2, "cold": 5}, "rewritten as hot, packed again"
 
 
 def test_the_commands_move_free_and_bring_back(
