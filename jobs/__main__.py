@@ -1,4 +1,4 @@
-"""The one door: python -m jobs {list, graph, run, show, restore, requeue, rotate-keys, register, docs, vacuum}."""
+"""The one door: python -m jobs {list, graph, run, show, restore, requeue, rotate-keys, register, docs, tier, vacuum}."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 
 from jobs.ingest import retries
-from jobs.lakehouse import catalog, dictionary, requeue, rotation
+from jobs.lakehouse import catalog, dictionary, requeue, rotation, storage
 from jobs.lakehouse.cli import add_run_options, guarded, run_jobs, settings_of
 from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.graph import mermaid, run_order, upstream
@@ -107,6 +107,7 @@ def parser() -> argparse.ArgumentParser:
     dictionary.add_commands(commands, all_jobs)
     requeue.add_commands(commands, all_jobs, retries.retry_of)
     rotation.add_commands(commands)
+    storage.add_commands(commands)
     return root
 
 

@@ -8,22 +8,24 @@ from functools import reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.ingest.records import as_bronze, personal_values, with_arrival, with_record_id, with_tokens
+from jobs.ingest.drift import audit_drift
+from jobs.ingest.records import as_bronze, payloads, personal_values, with_arrival, with_record_id, with_tokens
 from jobs.ingest.table_changes import as_deletions, as_last_held, count_changes, last_load, only_changed
 from jobs.ingest.table_queries import bounds_of, checked_columns, keys_query, rows_query, since
 from jobs.lakehouse.databases import Snapshot, opened_snapshot
 from jobs.lakehouse.errors import QualityGateError
 from jobs.lakehouse.job import Job
+from jobs.lakehouse.personal import sealed
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import PrivacySettings
 from jobs.lakehouse.sources import DELETED, DatabaseTable, Source, fed_by
 from jobs.lakehouse.tables import Write, empty_rows, read_table, table_version
-from jobs.lakehouse.vault import VALUES
+from jobs.lakehouse.vault import PAYLOADS, VALUES
 from jobs.lakehouse.wire_settings import DatabaseSettings
 
 JOB = Job(
     reads=("database.*",),
-    writes=("bronze.*", VALUES),
+    writes=("bronze.*", VALUES, PAYLOADS),
     settings=(DatabaseSettings, PrivacySettings),
 )
 
@@ -41,7 +43,7 @@ class Load:
 def build(run: Run) -> None:
     now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
     snapshot = run.keep(opened_snapshot(run.spark, run.part(DatabaseSettings)))
-    keys, sealed_values, appended = run.keys(), [], []
+    keys, sealed_values, sealed_fields, appended = run.keys(), [], [], []
     for source in fed_by(run.sources, "database").values():
         assert source.table is not None
         load = _load(run, snapshot, source, source.table, now)
@@ -52,11 +54,15 @@ def build(run: Run) -> None:
         # A value may be sealed in a record that says what is held, and so falls away: the vault has had it since then.
         values = personal_values(load.changed, source, keys.key_id)
         sealed_values += [values] if values is not None else []
+        if "_undeclared" in load.changed.columns:
+            sealed_fields.append(sealed(payloads(load.changed, source, keys.key_id), keys, "plain", "record_id"))
         appended.append((source.bronze_table, bronze, run.once(source.bronze_table, load.delivery_id)))
     # Bronze last: what it holds is what the next load compares with, so nothing that belongs to it may still be missing.
     if sealed_values:
         every_value = reduce(DataFrame.union, sealed_values).dropDuplicates(["token"])
         run.publish(VALUES, every_value, Write("insert"))
+    if sealed_fields:
+        run.publish(PAYLOADS, reduce(DataFrame.union, sealed_fields).dropDuplicates(["record_id"]), Write("insert"))
     for table, rows, write in appended:
         run.publish(table, rows, write)
 
@@ -83,9 +89,8 @@ def _load(run: Run, snapshot: Snapshot, source: Source, table: DatabaseTable, no
     began = (
         "all rows" if condition == "true" else f"rows from {table.cursor} {last} less {table.overlap_minutes} minutes"
     )
-    left_out = sorted(set(types) - {field.name for field in source.fields})
-    told = f"{began} compared, {gone} deleted"
-    run.facts[source.source] = f"{told}; undeclared columns left out: {', '.join(left_out)}" if left_out else told
+    run.facts[source.source] = f"{began} compared, {gone} deleted"
+    audit_drift(run, source, types)
     return Load(source, delivery_id, only_changed(records, held, source, now), deletions)
 
 

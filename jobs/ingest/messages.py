@@ -9,18 +9,31 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.ingest.records import parted
+from jobs.ingest.shapes import Shape, shape_of_lines, undeclared, undeclared_in_json
 from jobs.lakehouse.brokers import Reach
 from jobs.lakehouse.sources import Source, Topic
 
 
-def as_records(messages: DataFrame, source: Source, topic: Topic) -> DataFrame:
+def shape_of_messages(messages: DataFrame, source: Source, topic: Topic) -> Shape:
+    """The fields that the messages have, name to kind; those that can't be parted as the feed declares say nothing."""
+    text = F.col("value").cast("string")
+    parsed = parted(messages.select(text.alias("value"), text.alias("_line")), source, topic.max_message_bytes)
+    return shape_of_lines(parsed.where(F.col("_raw_line").isNull()).select(F.col("_line").alias("value")), source)
+
+
+def as_records(messages: DataFrame, source: Source, topic: Topic, shape: Shape) -> DataFrame:
     """One row per message, every declared field as text, with the raw text of those that can't be read.
+
+    Fields of the shape that the feed does not declare come as JSON in `_undeclared`.
 
     A message without a value, too long, not UTF-8, or no JSON object with the fields where they should lie, is kept as
     unparseable. The place in the topic is the message's id, so that reading it again never makes another record.
     """
     place = F.concat_ws("/", F.lit(topic.name), F.col("partition").cast("string"), F.col("offset").cast("string"))
     lines = messages.select(F.col("value").cast("string").alias("value"), place.alias("_delivery_id"))
+    is_readable = F.is_valid_utf8("value") & (F.octet_length("value") <= topic.max_message_bytes)
+    strangers = F.when(is_readable, undeclared_in_json(undeclared(shape, source)))
+    lines = lines.withColumn("_undeclared", strangers)
     return parted(lines, source, topic.max_message_bytes).withColumn(
         "_record_id", F.md5(F.concat_ws("\x1f", F.lit(source.source), F.col("_delivery_id")).cast("binary"))
     )

@@ -34,6 +34,14 @@ def json_shapes(spark: SparkSession, source: Source, paths: list[str]) -> Mappin
     return {row["file"]: shape_of(row["shape"], source) for row in shapes.collect()}
 
 
+def shape_of_lines(lines: DataFrame, source: Source) -> Shape:
+    """The fields of the lines `value` that are objects, name to kind, over all of them."""
+    records = lines.select(F.try_parse_json("value").alias("record"))
+    objects = records.where(F.schema_of_variant("record").startswith("OBJECT"))
+    row = objects.agg(F.schema_of_variant_agg("record").alias("shape")).first()
+    return shape_of(row["shape"], source) if row and row["shape"].startswith("OBJECT") else {}
+
+
 def shape_of(schema: str, source: Source) -> Shape:
     """The fields of a schema as Spark writes that of a variant: `OBJECT<a: STRING, b: OBJECT<c: BIGINT>>`."""
     record = DataType.fromDDL(schema.replace("OBJECT<", "STRUCT<"))

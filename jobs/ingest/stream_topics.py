@@ -13,8 +13,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
-from jobs.ingest.messages import as_next_offsets, as_records, starting_offsets
+from jobs.ingest.drift import audit_drift, merged
+from jobs.ingest.messages import as_next_offsets, as_records, shape_of_messages, starting_offsets
 from jobs.ingest.records import as_bronze, payloads, personal_values, with_arrival, with_tokens
+from jobs.ingest.shapes import Shape
 from jobs.lakehouse.brokers import partition_offsets, stream_options
 from jobs.lakehouse.files import read_text
 from jobs.lakehouse.job import Job
@@ -38,10 +40,11 @@ def build(run: Run) -> None:
     failures: list[Exception] = []
     one_at_a_time = threading.Lock()
     queries: list[StreamingQuery] = []
+    shapes: dict[str, Shape] = {}
     with _asked_to_stop() as stopping:
         try:
             for source in fed_by(run.sources, "topics").values():
-                queries.append(_started(run, source, one_at_a_time, failures))
+                queries.append(_started(run, source, one_at_a_time, failures, shapes))
             _wait(queries, stopping)
         except StreamingQueryException as error:
             # Spark wraps what a batch raised into an error of its own, by which nobody could tell what it was.
@@ -50,17 +53,26 @@ def build(run: Run) -> None:
             for query in queries:
                 with suppress(Exception):
                     query.stop()
+    for name, shape in shapes.items():
+        audit_drift(run, run.sources[name], shape)
 
 
-def _started(run: Run, source: Source, one_at_a_time: threading.Lock, failures: list[Exception]) -> StreamingQuery:
-    """The running query of one feed; the batches of different feeds take turns."""
+def _started(
+    run: Run,
+    source: Source,
+    one_at_a_time: threading.Lock,
+    failures: list[Exception],
+    shapes: dict[str, Shape],
+) -> StreamingQuery:
+    """The running query of one feed; the batches of different feeds take turns, and add to the shapes what fields came."""
     assert source.topic is not None
     settings, checkpoint = run.part(KafkaSettings), f"{run.lake.root}/_checkpoints/{source.source}"
 
     def take(batch: DataFrame, batch_id: int) -> None:
         try:
             with one_at_a_time:
-                take_batch(run, source, checkpoint, batch, batch_id)
+                shape = take_batch(run, source, checkpoint, batch, batch_id)
+                shapes[source.source] = merged(shapes.get(source.source, {}), shape)
                 if settings.trigger == "continuous":
                     run.account()
         except Exception as error:
@@ -75,8 +87,10 @@ def _started(run: Run, source: Source, one_at_a_time: threading.Lock, failures: 
     return writer.trigger(processingTime=f"{settings.interval_seconds} seconds").start()
 
 
-def take_batch(run: Run, source: Source, checkpoint: str, batch: DataFrame, batch_id: int) -> None:
+def take_batch(run: Run, source: Source, checkpoint: str, batch: DataFrame, batch_id: int) -> Shape:
     """Commit one batch: the vault first, by key, then bronze as the transaction of this stream with the batch's number.
+
+    Gives the fields that its messages have, name to kind.
 
     A batch that is repeated after a kill has the same messages under the same number: the vault knows its keys, and
     Delta that it has seen the transaction.
@@ -84,7 +98,8 @@ def take_batch(run: Run, source: Source, checkpoint: str, batch: DataFrame, batc
     now = dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
     assert source.topic is not None
     keys = run.keys()
-    plain = with_arrival(as_records(batch, source, source.topic), source, now)
+    shape = shape_of_messages(batch, source, source.topic)
+    plain = with_arrival(as_records(batch, source, source.topic, shape), source, now)
     records = with_tokens(plain, source, keys, run.settings.calendar.phone_region)
     values = personal_values(records, source, keys.key_id)
     if values is not None:
@@ -97,6 +112,7 @@ def take_batch(run: Run, source: Source, checkpoint: str, batch: DataFrame, batc
     transaction = f"{run.job}/{source.bronze_table}/{stream_id}"
     write = Write("append", transaction=transaction, transaction_version=batch_id)
     run.add(source.bronze_table, as_bronze(records, source), write)
+    return shape
 
 
 def _start(run: Run, source: Source, topic: Topic, checkpoint: str, settings: KafkaSettings) -> str:

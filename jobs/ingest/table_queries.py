@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from jobs.ingest.shapes import undeclared
 from jobs.ingest.table_changes import NUMBERS, TIMES, WITHIN_CURSOR
 from jobs.lakehouse.databases import Bounds, Snapshot, quoted
 from jobs.lakehouse.errors import ConfigurationError, DataError
 from jobs.lakehouse.sources import DatabaseTable, Source
 
 PART = "_part"
+UNDECLARED = "_undeclared"
 
 
 def checked_columns(snapshot: Snapshot, source: Source, table: DatabaseTable) -> dict[str, str]:
@@ -31,8 +33,16 @@ def checked_columns(snapshot: Snapshot, source: Source, table: DatabaseTable) ->
 
 
 def rows_query(source: Source, table: DatabaseTable, types: Mapping[str, str], condition: str) -> str:
-    """The fields of the rows that meet a condition; a declared column that the table lacks is null."""
+    """The fields of the rows that meet a condition; a declared column that the table lacks is null.
+
+    Columns that the feed does not declare, but for those that are null, come as JSON in `_undeclared`.
+    """
     fields = [f"{_text(field.name, types)} AS {quoted(field.column)}" for field in source.fields]
+    strangers = ", ".join(f"{_text(name, types)} AS {quoted(name)}" for name in undeclared(types, source))
+    if strangers:
+        # A row is turned into JSON as one, for a function takes no more than a hundred arguments.
+        told = f"(SELECT json_strip_nulls(row_to_json(_row)) FROM (SELECT {strangers}) AS _row)"  # noqa: S608
+        fields.append(f"nullif(CAST({told} AS text), '{{}}') AS {quoted(UNDECLARED)}")
     return f"SELECT {', '.join([*fields, *_part(table)])} FROM {quoted(table.name)} WHERE {condition}"  # noqa: S608
 
 

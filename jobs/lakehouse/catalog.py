@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from rich.console import Console
 
+from jobs.lakehouse.archive import archive_contract
 from jobs.lakehouse.changes import record_restore
 from jobs.lakehouse.cli import add_run_options, settings_of
-from jobs.lakehouse.contracts import split_table
+from jobs.lakehouse.contracts import Contract, rejected_contract, split_table
 from jobs.lakehouse.errors import ConfigurationError, DataError
 from jobs.lakehouse.job import all_contracts
 from jobs.lakehouse.ledger import RUNS, Ledger
@@ -106,7 +108,7 @@ def vacuum(options: argparse.Namespace) -> int:
     settings, spark = _opened(options)
     lake = Lake(settings.path("lake"))
     cited = Tracking(settings.tracking, settings.dataset).cited_versions()
-    for table in sorted(all_contracts(settings)):
+    for table in _with_companions(all_contracts(settings)):
         path = lake.path(table)
         if not table_exists(spark, path):
             continue
@@ -117,6 +119,13 @@ def vacuum(options: argparse.Namespace) -> int:
         DeltaTable.forPath(spark, path).vacuum(HOURS_KEPT)
         sys.stdout.write(f"{table}: vacuumed, {HOURS_KEPT} hours kept\n")
     return 0
+
+
+def _with_companions(contracts: Mapping[str, Contract]) -> list[str]:
+    """Every table, with those of its refused and its archived rows."""
+    refused = {rejected_contract(contract).table for contract in contracts.values()}
+    archived = {archive_contract(contracts[table]).table for table in contracts if table.startswith("bronze.")}
+    return sorted({*contracts, *refused, *archived})
 
 
 def tell_what_was_built(settings: Settings) -> None:

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from jobs.lakehouse.chain import run_chain
 from jobs.lakehouse.errors import ConfigurationError, LakehouseError
+from jobs.lakehouse.foreseen import as_foreseen
 from jobs.lakehouse.inputs import has_feeds
 from jobs.lakehouse.job import NamedJob, Result, told
 from jobs.lakehouse.session import open_session, pin_time_zone
@@ -104,6 +105,8 @@ def run_jobs(jobs: list[NamedJob], options: argparse.Namespace) -> int:
     except LakehouseError:
         raise
     except Exception as error:
+        if isinstance(foreseen := as_foreseen(error, settings), LakehouseError):
+            raise foreseen from error
         console.print_exception(max_frames=8)
         _show_error(told(error))
         return 1

@@ -15,7 +15,7 @@ from pyspark.sql.types import DataType, StructField, StructType
 
 from jobs.lakehouse.errors import ContractError
 
-LAYERS = ("bronze", "silver", "gold", "ops", "vault")
+LAYERS = ("bronze", "silver", "gold", "ops", "vault", "archive")
 
 
 @dataclass(frozen=True)

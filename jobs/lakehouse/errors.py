@@ -7,6 +7,10 @@ class LakehouseError(Exception):
     exit_code = 1
 
 
+class FullDiskError(LakehouseError):
+    """A disk has no room left; what was not committed is not to be seen, and the same command goes on once there is room."""
+
+
 class ConfigurationError(LakehouseError):
     """A setting, a dataset's configuration or a secret is missing, unknown or wrong."""
 

@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 from jobs.lakehouse.contracts import Contract, read_contracts
 from jobs.lakehouse.errors import LakehouseError
 from jobs.lakehouse.files import delete_folder, folder_exists
+from jobs.lakehouse.foreseen import as_foreseen
 from jobs.lakehouse.inputs import MODELS, TRUTH, feeds_of, has_feeds, input_versions, world_mark, written_names
 from jobs.lakehouse.ledger import AUDITS, RUNS, Ledger, Output, RunRecord, TableVersion
 from jobs.lakehouse.locks import locked
@@ -28,7 +29,6 @@ from jobs.lakehouse.sources import read_sources
 from jobs.lakehouse.tables import Lake, table_exists
 from jobs.lakehouse.tracking import Tracking
 from jobs.lakehouse.version import VERSION
-from jobs.lakehouse.wires import as_wire_fault
 
 Build = Callable[[Run], None]
 QUOTED_VALUE = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|\S*@\S*|[+0-9][0-9 .()-]{4,}|[^\x00-\x7f…]+")
@@ -180,7 +180,7 @@ def _accounted(named: NamedJob, run: Run, ledger: Ledger, fingerprint: str) -> R
                 outputs = run.commit()
             delete_folder(run.spark, f"{run.lake.root}/_staging/{run.job}")
         except Exception as caught:
-            error = as_wire_fault(caught, run.settings)
+            error = as_foreseen(caught, run.settings)
             error.__cause__ = None if error is caught else caught
         peak = memory.reset()
     record = RunRecord(
@@ -192,8 +192,12 @@ def _accounted(named: NamedJob, run: Run, ledger: Ledger, fingerprint: str) -> R
         message=told(error) if error else "; ".join(f"{key}: {value}" for key, value in run.facts.items()),
         peak_memory_mib=peak,
     )
-    ledger.append_audits(record, run.audits, run.contracts[AUDITS])
-    ledger.append(record)
+    try:
+        ledger.append_audits(record, run.audits, run.contracts[AUDITS])
+        ledger.append(record)
+    except Exception as unwritten:
+        # On a full disk the ledger can't tell of it either; what ended the run is what is said.
+        error = error or as_foreseen(unwritten, run.settings)
     if error is not None:
         raise error
     return Result(named.name, "done", record)

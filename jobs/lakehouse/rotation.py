@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
 
+from jobs.lakehouse.archive import archive_contract
 from jobs.lakehouse.changes import record_change
 from jobs.lakehouse.cli import add_run_options, settings_of
 from jobs.lakehouse.contracts import Contract, rejected_contract, split_table
@@ -109,9 +110,10 @@ def rotate(spark: SparkSession, settings: Settings, old: Keys, new: Keys) -> lis
 
 
 def _tables_with_tokens(spark: SparkSession, lake: Lake, contracts: list[Contract]) -> list[str]:
-    """The tables that may hold tokens, and those of their rejected rows, where they are there."""
+    """The tables that may hold tokens, those of their rejected rows, and the archives of bronze, where they are there."""
     named = [contract for contract in contracts if split_table(contract.table)[0] in LAYERS]
     tables = [table for contract in named for table in (contract.table, rejected_contract(contract).table)]
+    tables += [archive_contract(contract).table for contract in named if contract.table.startswith("bronze.")]
     return sorted(table for table in tables if table_exists(spark, lake.path(table)))
 
 

@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from jobs.lakehouse.cleaning_settings import CleaningSettings
 from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.part import Part
+from jobs.lakehouse.storage_settings import StorageSettings
 from jobs.lakehouse.wire_settings import DatabaseSettings, KafkaSettings
 
 Layers = dict[str, Any]
@@ -184,6 +185,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     database: DatabaseSettings = DatabaseSettings()
     ingest: IngestSettings = IngestSettings()
+    storage: StorageSettings = StorageSettings()
     cleaning: CleaningSettings = CleaningSettings()
     identity: IdentitySettings = IdentitySettings()
     features: FeatureSettings = FeatureSettings()

@@ -20,7 +20,7 @@ def as_wire_fault(error: Exception, settings: Settings) -> Exception:
     """The error in words where a database or a broker is its cause; any other as it is."""
     if isinstance(error, LakehouseError):
         return error
-    text = "\n".join(_told(error))
+    text = "\n".join(told_of(error))
     if found := OF_DATABASE.search(text):
         return failed_database(settings.database, found[1])
     if found := OF_BROKER.search(text):
@@ -28,7 +28,7 @@ def as_wire_fault(error: Exception, settings: Settings) -> Exception:
     return error
 
 
-def _told(error: Exception) -> Iterator[str]:
+def told_of(error: Exception) -> Iterator[str]:
     """What the error says, and all that caused it inside the JVM."""
     yield str(error)
     thrown = getattr(error, "_origin", None) or getattr(error, "java_exception", None)

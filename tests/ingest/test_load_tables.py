@@ -1,5 +1,6 @@
 """From PostgreSQL to bronze and silver: new, changed and deleted rows, each once, whatever happens to the database."""
 
+import json
 import os
 import signal
 import subprocess
@@ -108,7 +109,7 @@ def test_new_changed_and_deleted_rows_come_once(
     first = club.load()
     assert first.record is not None
     assert first.record.rows_read == 20
-    assert "all rows compared, 0 deleted; undeclared columns left out: note" in first.record.message
+    assert "all rows compared, 0 deleted" in first.record.message
     assert club.heard(1) == sorted((str(n), "silver", False) for n in range(1, 21))
     row = next(row for row in club.rows("bronze.members") if row["member_no"] == "7")
     assert (row["points"], row["updated_at"], row["_is_unparseable"]) == ("1.50", "2025-01-01 00:00:00", False)
@@ -269,6 +270,55 @@ def test_a_table_that_is_not_as_declared_is_told(
     database.sql(MEMBERS.format(name="odd") + sql)
     with pytest.raises(error, match=told):
         Club(spark, database, tmp_path, "odd").load()
+
+
+def test_what_a_table_has_undeclared_is_kept_sealed_and_what_changed_is_told(
+    spark: SparkSession, database: Database, tmp_path: Path
+) -> None:
+    database.sql(MEMBERS.format(name="drifting"))
+    club = Club(spark, database, tmp_path, "drifting")
+    keys = load_keys(club.settings.privacy, "local")
+
+    def sealed_fields() -> dict[str, dict[str, Any]]:
+        """What each record has undeclared, by the record's id."""
+        return {
+            row["record_id"]: json.loads(opened(keys, row["_ciphertext"], row["record_id"]))
+            for row in club.rows("vault.payloads")
+        }
+
+    def warnings() -> dict[str, str]:
+        """What the last run found against the feed."""
+        told = sorted(club.rows("ops.audits"), key=lambda row: row["audited_at"])
+        return {
+            row["expectation"]: row["observed"]
+            for row in told
+            if row["run_id"] == told[-1]["run_id"] and not row["is_met"]
+        }
+
+    club.load()
+    held = club.rows("bronze.drifting")
+    assert {tuple(row["_undeclared_fields"]) for row in held} == {("note",)}
+    assert sealed_fields() == {row["_record_id"]: {"note": "free text"} for row in held}
+    assert warnings() == {"every field is declared": "note"}
+
+    database.sql(
+        """ALTER TABLE drifting ADD COLUMN mail text, ALTER COLUMN points TYPE text;
+        UPDATE drifting SET mail = 'new@example.com', note = null, updated_at = '2025-03-01 08:00+08', tier = 'gold'
+          WHERE member_no = 3;
+        INSERT INTO drifting VALUES (21, null, 'silver', 'many', '2025-03-01 08:00+08');"""
+    )
+    club.load()
+    (changed,) = [row for row in club.rows("bronze.drifting") if row["tier"] == "gold"]
+    assert changed["_undeclared_fields"] == ["mail"]
+    assert sealed_fields()[changed["_record_id"]] == {"mail": "new@example.com"}
+    assert len(sealed_fields()) == 21, "the new row has nothing undeclared"
+    assert warnings() == {
+        "every field is declared": "mail, note",
+        "fields keep their kinds": "points: numeric, now text",
+    }
+    for secret in ("new@example.com", "free text"):
+        for file in (tmp_path / "lake").rglob("*"):
+            assert not file.is_file() or secret.encode() not in file.read_bytes(), file
 
 
 def test_without_a_password_nothing_is_tried(

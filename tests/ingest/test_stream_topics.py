@@ -186,6 +186,53 @@ def test_each_message_comes_once_and_poison_is_set_apart(spark: SparkSession, br
         copy.unlink()
 
 
+def test_what_messages_have_undeclared_is_kept_sealed_and_what_changed_is_told(
+    spark: SparkSession, broker: Broker, tmp_path: Path
+) -> None:
+    clicks = Clicks(spark, broker, tmp_path, "drifting")
+    keys = load_keys(clicks.settings.privacy, "local")
+
+    def warnings() -> dict[str, str]:
+        """What the last run found against the feed."""
+        told = sorted(clicks.rows("ops.audits"), key=lambda row: row["audited_at"])
+        last = [row for row in told if row["run_id"] == told[-1]["run_id"]]
+        return {row["expectation"]: row["observed"] for row in last if not row["is_met"]}
+
+    clicks.send(event(0), event(1, mail="new@example.com"), event(2, context={"device": {"id": "d1"}, "tags": ["x"]}))
+    clicks.send('{"messageId": "flat", "context": "no object"}', '{"messageId": "torn"')
+    clicks.stream()
+    held = {row["messageId"]: row for row in clicks.rows("bronze.clicks")}
+    assert {key: row["_undeclared_fields"] for key, row in held.items() if key} == {
+        "m0": None, "m1": ["mail"], "m2": ["context.tags"],
+    }  # fmt: skip
+    assert held["m2"]["context_device_id"] == "d1"
+    sealed = {
+        row["record_id"]: opened(keys, row["_ciphertext"], row["record_id"])
+        for row in clicks.rows("vault.payloads")
+        if row["payload_kind"] == "undeclared_fields"
+    }
+    assert {record: json.loads(told) for record, told in sealed.items()} == {
+        held["m1"]["_record_id"]: {"mail": "new@example.com"},
+        held["m2"]["_record_id"]: {"context.tags": '["x"]'},
+    }
+    assert warnings() == {"every field is declared": "context.tags, mail"}
+
+    late = event(3, messageId=3)
+    del late["timestamp"]
+    clicks.send(late)
+    clicks.stream()
+    assert warnings() == {
+        "fields keep their kinds": "messageId: string, now number",
+        "no field is missing": "timestamp",
+    }
+    run_job(spark, clicks.settings, "ingest.clean_events")
+    assert {row["event_id"] for row in clicks.rows("silver.events")} == {"m0", "m1", "m2"}
+    reasons = Counter(reason for row in clicks.rows("silver.events_rejected") for reason in row["reasons"])
+    assert reasons["event_at_missing"] == 1, "without its time an event is refused, never silently null"
+    for file in (tmp_path / "lake").rglob("*"):
+        assert not file.is_file() or b"new@example.com" not in file.read_bytes(), file
+
+
 def test_a_stream_that_was_killed_between_bronze_and_checkpoint_loses_and_doubles_nothing(
     spark: SparkSession, broker: Broker, tmp_path: Path
 ) -> None:

@@ -1,0 +1,68 @@
+"""Drift: what a feed by wire has that it does not declare, lacks, or tells in another kind than before; said and kept in ops.audits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from pyspark.sql import functions as F
+
+from jobs.ingest.shapes import Shape, field_in_file, retyped, undeclared
+from jobs.lakehouse.ledger import AUDITS
+from jobs.lakehouse.quality import Audited
+from jobs.lakehouse.run import Run
+from jobs.lakehouse.sources import Source
+from jobs.lakehouse.tables import read_table, table_version
+
+KINDS = "the fields and their kinds"
+
+
+def audit_drift(run: Run, source: Source, shape: Shape) -> None:
+    """Hold what arrived against what the feed declares and against what the run before saw; each difference is a warning.
+
+    Args:
+        run: the run.
+        source: the feed.
+        shape: the fields that arrived, name to kind; nothing is said of none.
+    """
+    if not shape:
+        return
+    before = last_shape(run, source)
+    found = {
+        "every field is declared": undeclared(shape, source),
+        "no field is missing": missing(shape, source),
+        "fields keep their kinds": retyped(before, shape),
+    }
+    audited = [
+        Audited(source.bronze_table, told, "warning", not names, ", ".join(names)) for told, names in found.items()
+    ]
+    kept = json.dumps({**before, **shape}, sort_keys=True, ensure_ascii=False)
+    run.judge([*audited, Audited(source.bronze_table, KINDS, "warning", True, kept)], "")
+
+
+def missing(shape: Mapping[str, str], source: Source) -> list[str]:
+    """The fields that the feed must have and that none of its records has."""
+    required = {field_in_file(field.name, source) for field in source.fields if not field.is_optional}
+    return sorted(required - set(shape))
+
+
+def merged(one: Shape, other: Shape) -> Shape:
+    """The fields of both; one that has two kinds is mixed."""
+    both = {**one, **other}
+    for name in one.keys() & other.keys():
+        kinds = {one[name], other[name]} - {"null"}
+        both[name] = "null" if not kinds else kinds.pop() if len(kinds) == 1 else "mixed"
+    return both
+
+
+def last_shape(run: Run, source: Source) -> Shape:
+    """The fields and kinds that were last seen of the feed; none before its first run."""
+    path = run.lake.path(AUDITS)
+    if table_version(run.spark, path) is None:
+        return {}
+    own = read_table(run.spark, path).where(
+        (F.col("table_name") == source.bronze_table) & (F.col("expectation") == KINDS)
+    )
+    row = own.orderBy(F.desc("audited_at")).select("observed").first()
+    found: Shape = json.loads(row["observed"]) if row else {}
+    return found
