@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,35 +17,40 @@ from jobs.lakehouse.wires import as_wire_fault, told_of
 FULL = re.compile(r"No space left on device|Disk quota exceeded")
 # With less than this left a disk is called full; a write that failed may have freed what it took.
 LEAST_FREE_BYTES = 64 * 2**20
+# With less than this left whatever failed did so for want of room, in words of its own ("Mkdirs failed", a torn file).
+NOTHING_FREE_BYTES = 2**20
 
 
 def as_foreseen(error: Exception, settings: Settings) -> Exception:
     """The error in words where a wire or a disk is its cause; any other as it is."""
     if isinstance(error, LakehouseError):
         return error
+    place, free = fullest_place(settings)
     is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if is_full or FULL.search("\n".join(told_of(error))):
-        return full_disk(settings)
+    if is_full or free < NOTHING_FREE_BYTES or FULL.search("\n".join(told_of(error))):
+        told = (
+            f"{place} is full, {free:,} bytes are left"
+            if free < LEAST_FREE_BYTES
+            else "a worker is full, not the driver's"
+        )
+        return FullDiskError(
+            f"the disk of {told} ({type(error).__name__}). Make room (python -m jobs vacuum frees what no version needs), and give "
+            "the same command again: what was committed stays, the rest is not to be seen"
+        )
     return as_wire_fault(error, settings)
 
 
-def full_disk(settings: Settings) -> FullDiskError:
-    """What to say of a full disk: which of the driver's it is, and what to do."""
+def fullest_place(settings: Settings) -> tuple[str, int]:
+    """Which of the places on the driver's disks has least room, in words, and how many bytes that is."""
     working = os.environ.get("SPARK_LOCAL_DIRS") or settings.spark.conf.get("spark.local.dir") or tempfile.gettempdir()
-    places = {"the lake": settings.path("lake"), "Spark's working files (spark.local.dir)": working.split(",")[0]}
+    lake, scratch = settings.path("lake"), working.split(",")[0]
+    places = {lake: "where the lake lies", scratch: "where Spark's working files lie (spark.local.dir)"}
     free = {
-        f"{path}, where {what} lie{'s' if what == 'the lake' else ''},": shutil.disk_usage(_existing(Path(path))).free
-        for what, path in places.items()
+        f"{path}, {what},": shutil.disk_usage(_existing(Path(path))).free
+        for path, what in places.items()
         if ":" not in path
     }
-    place, left = min(free.items(), key=lambda entry: entry[1], default=("a worker", LEAST_FREE_BYTES))
-    which = (
-        f"{place} is full, {left:,} bytes are left" if left < LEAST_FREE_BYTES else "a worker is full, not the driver's"
-    )
-    return FullDiskError(
-        f"the disk of {which}. Make room (python -m jobs vacuum frees what no version needs), and give the same command again: "
-        "what was committed stays, the rest is not to be seen"
-    )
+    return min(free.items(), key=lambda entry: entry[1], default=("a worker", sys.maxsize))
 
 
 def _existing(path: Path) -> Path:

@@ -34,7 +34,15 @@ def test_a_full_disk_is_told_by_its_place(error: Exception, tmp_path: Path, monk
 def test_a_disk_of_a_worker_is_not_taken_for_the_driver_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobs.lakehouse.foreseen.LEAST_FREE_BYTES", 0)
     told = as_foreseen(OSError(errno.ENOSPC, "full"), settings_in(tmp_path))
-    assert str(told).startswith("the disk of a worker is full, not the driver's. ")
+    assert str(told).startswith("the disk of a worker is full, not the driver's (OSError). ")
+
+
+def test_what_fails_with_nothing_left_failed_for_want_of_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_in(tmp_path)
+    monkeypatch.setattr("jobs.lakehouse.foreseen.NOTHING_FREE_BYTES", 2**62)
+    told = as_foreseen(RuntimeError("Mkdirs failed to create a folder"), settings)
+    assert isinstance(told, FullDiskError)
+    assert "(RuntimeError)" in str(told)
 
 
 def test_any_other_error_stays_as_it_is(tmp_path: Path) -> None:
