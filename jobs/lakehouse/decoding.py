@@ -23,10 +23,11 @@ BATCH_ROWS = 10_000
 SMALLEST_NUMBER = 10**6
 SEVEN_BITS = bytes(byte & 0x7F for byte in range(256))
 TEXT_CONTROLS = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-# Nothing in these is packed or hidden, so that their bytes show all the texts that they hold.
+# Nothing in these is packed or hidden, so that their bytes show all the texts that they hold. The last one is how a stream's
+# checkpoint says where its topics began: JSON after a zero byte.
 OPEN_BINARIES = (
     b"\xac\xed\x00\x05", b"crc\x00", b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83", b"\xd9\xd5\x05\xf9",
-    b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"wOFF", b"wOF2", b"OTTO", b"\x00\x01\x00\x00",
+    b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"wOFF", b"wOF2", b"OTTO", b"\x00\x01\x00\x00", b"\x00v1\n",
 )  # fmt: skip
 WITH_DICTIONARY = {"PLAIN", "RLE", "BIT_PACKED", "PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 OPEN_SUFFIXES = (".ubj", ".bin", ".ico", ".eot", "-shm")

@@ -58,7 +58,7 @@ def test_a_full_disk_ends_a_run_in_words_and_harms_no_table(
         code, said = main(shop.command(*INGEST)), capfd.readouterr().err
         seen.append((code, sorted(tables_of(lake))))
         if code:
-            assert f"error: the disk of {lake}, where the lake lies, is full" in said
+            assert f"error: the disk of {lake}, where the lake lies, is full" in said, f"at {kib} KiB: {said[-3000:]}"
             assert "Traceback" not in said
         for table in tables_of(lake):
             opened(lake, table).to_pyarrow_table()

@@ -382,6 +382,14 @@ def test_java_serialised_rows_are_read_across_their_blocks(tmp_path: Path) -> No
     assert numbers(scanned(tmp_path)) == EVERY
 
 
+def test_the_first_offsets_of_a_stream_begin_with_a_zero_byte(tmp_path: Path) -> None:
+    (tmp_path / "sources/0").mkdir(parents=True)
+    (tmp_path / "sources/0/0").write_bytes(b"\0v1\n" + json.dumps({"clicks": {"0": "139-8765-4321"}}).encode())
+    report = scanned(tmp_path)
+    assert numbers(report) == {PHONE}
+    assert report.undecoded == ()
+
+
 def test_kryo_marks_the_last_letter(tmp_path: Path) -> None:
     (tmp_path / "kryo.bin").write_bytes(b"\x01\x0313987654321"[:-1] + bytes([ord("1") | 0x80]) + b"\x00\xff")
     assert numbers(scanned(tmp_path)) == {PHONE}
