@@ -13,8 +13,9 @@ from pyspark.sql import SparkSession
 from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.settings import Settings
 
-# On one machine the serial collector needs least memory, and is no slower on two cores.
-LOCAL_JVM_OPTIONS = "-XX:+UseSerialGC"
+# On one machine the serial collector needs least memory, and is no slower on two cores. The plans of a whole chain leave more
+# compiled code than the JVM holds by default; once that is full, it compiles no more.
+LOCAL_JVM_OPTIONS = "-XX:+UseSerialGC -XX:ReservedCodeCacheSize=512m"
 
 
 def pin_time_zone() -> None:

@@ -14,7 +14,7 @@ import pyspark
 from tests.system.corner_shop import CHECKOUT
 
 SPARK_HOME = Path(pyspark.__file__).parent
-LIGHT_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Duser.timezone=UTC"
+LIGHT_JVM = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m -XX:+UseSerialGC -Duser.timezone=UTC"
 
 
 def free_port() -> int:
