@@ -7,6 +7,7 @@ import hashlib
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -177,7 +178,11 @@ def _accounted(named: NamedJob, run: Run, ledger: Ledger, fingerprint: str) -> R
         try:
             with run.resources:
                 named.build(run)
-                outputs = run.commit()
+                # What the audits found is noted while the audited rows are committed.
+                with ThreadPoolExecutor(1) as beside:
+                    noting = beside.submit(_note_audits, run, ledger)
+                    outputs = run.commit()
+                noting.result()
             delete_folder(run.spark, f"{run.lake.root}/_staging/{run.job}")
         except Exception as caught:
             error = as_foreseen(caught, run.settings)
@@ -193,7 +198,8 @@ def _accounted(named: NamedJob, run: Run, ledger: Ledger, fingerprint: str) -> R
         peak_memory_mib=peak,
     )
     try:
-        ledger.append_audits(record, run.audits, run.contracts[AUDITS])
+        if error is not None:
+            _note_audits(run, ledger)
         ledger.append(record)
     except Exception as unwritten:
         # On a full disk the ledger can't tell of it either; what ended the run is what is said.
@@ -201,6 +207,11 @@ def _accounted(named: NamedJob, run: Run, ledger: Ledger, fingerprint: str) -> R
     if error is not None:
         raise error
     return Result(named.name, "done", record)
+
+
+def _note_audits(run: Run, ledger: Ledger) -> None:
+    """Keep what the run's audits found; what is noted already is not noted twice."""
+    ledger.append_audits(run.run_id, _now(), run.audits, run.contracts[AUDITS])
 
 
 def _now() -> dt.datetime:

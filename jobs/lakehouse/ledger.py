@@ -157,30 +157,35 @@ class Ledger:
         return KNOWN[self.path]
 
     def append(self, record: RunRecord) -> None:
-        """Add the row of a run; a row that is there already (the same run id) is not added twice."""
+        """Add the row of a run."""
         row = asdict(record)
         with TURN:
             before = KNOWN.get(self.path)
-            self._add(RUNS, self.contract, [tuple(row[name] for name in self.contract.column_names)], record.run_id)
+            self._add(
+                RUNS,
+                self.contract,
+                [tuple(row[name] for name in self.contract.column_names)],
+                Write("append"),
+                record.run_id,
+            )
             # In a chain only this process adds rows, and what it has just added need not be read again.
             if before is not None and table_version(self.spark, self.path) == before.version + 1:
                 before.add(record)
 
-    def append_audits(self, record: RunRecord, audited: list[Audited], contract: Contract) -> None:
-        """Add a row per expectation that the run held against a table."""
+    def append_audits(self, run_id: str, at: dt.datetime, audited: list[Audited], contract: Contract) -> None:
+        """Add a row per expectation that the run held against a table; those of a run are not added twice."""
         rows = [
-            (record.run_id, entry.table, entry.expectation, entry.severity, entry.is_met, entry.observed,
-             record.finished_at)
+            (run_id, entry.table, entry.expectation, entry.severity, entry.is_met, entry.observed, at)
             for entry in audited
         ]  # fmt: skip
         if rows:
-            self._add(AUDITS, contract, rows, record.run_id)
+            self._add(AUDITS, contract, rows, Write("append", transaction=run_id), run_id)
 
-    def _add(self, table: str, contract: Contract, rows: list[tuple[Any, ...]], run_id: str) -> None:
+    def _add(self, table: str, contract: Contract, rows: list[tuple[Any, ...]], write: Write, run_id: str) -> None:
         path, made = self.lake.path(table), self.spark.createDataFrame(rows, contract.schema)
         with waiting_lock(Path(self.lake.root) / "_locks", table):
             ensure_table(self.spark, path, contract)
-            write_table(made.coalesce(1), path, Write("append", transaction=run_id), (), run_id)
+            write_table(made.coalesce(1), path, write, (), run_id)
 
 
 def _good_versions(spark: SparkSession, path: str, version: int) -> dict[str, int]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from dataclasses import dataclass
 from typing import Literal
 
 from delta.tables import DeltaTable
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from jobs.lakehouse.contracts import Contract, split_table
 from jobs.lakehouse.errors import ContractError, DataError
+from jobs.lakehouse.files import first_line
 
 # Gold is plain Delta that any reader opens.
 PLAIN_DELTA = {
@@ -146,16 +149,26 @@ def write_table(rows: DataFrame, path: str, write: Write, key: tuple[str, ...], 
 
 def _merge(rows: DataFrame, path: str, key: tuple[str, ...], update: bool) -> None:
     """Insert the rows whose key is new, and update the others where asked; rows are staged, so the source stands still."""
-    same_key = " AND ".join(f"held.`{column}` <=> arriving.`{column}`" for column in key)
+    same_key = F.expr(" AND ".join(f"held.`{column}` <=> arriving.`{column}`" for column in key))
+    if update:
+        same_key &= _within_range(rows, key[0])
     merge = DeltaTable.forPath(rows.sparkSession, path).alias("held").merge(rows.alias("arriving"), same_key)
     merge = merge.whenMatchedUpdateAll() if update else merge
     merge.whenNotMatchedInsertAll().execute()
 
 
+def _within_range(rows: DataFrame, column: str) -> Column:
+    """Whether a held row lies within the range of the arriving keys: files that can hold none of them are then not read."""
+    lowest, highest = rows.agg(F.min(column), F.max(column)).first() or (None, None)
+    held = F.col(f"held.`{column}`")
+    return held.between(F.lit(lowest), F.lit(highest)) if lowest is not None else held.isNull()
+
+
 def rows_in_last_commit(spark: SparkSession, path: str) -> int:
     """How many rows the newest commit of a table wrote."""
-    last = DeltaTable.forPath(spark, path).history(1).select("operationMetrics").first()
-    return int(last["operationMetrics"].get("numOutputRows", 0)) if last else 0
+    # The first action of a commit says what it did; to ask DESCRIBE HISTORY for it takes a Spark job.
+    told = json.loads(first_line(spark, f"{path}/_delta_log/{table_version(spark, path):020d}.json"))
+    return int(told["commitInfo"].get("operationMetrics", {}).get("numOutputRows", 0))
 
 
 def conform(rows: DataFrame, contract: Contract, kept: tuple[str, ...] = ()) -> DataFrame:
