@@ -18,7 +18,7 @@ with_java   = JAVA_HOME="$$(cat .setup/java_home)"
 python      = $(with_java) .venv/bin/python
 spark_home  = $$(.venv/bin/python -c 'import pyspark; print(*pyspark.__path__)')
 
-.PHONY: help setup run test test-sets check chaos mlflow thrift kafka postgres docs wheel lock clean clean-all
+.PHONY: help setup run test test-long test-sets check chaos mlflow thrift kafka postgres docs wheel lock clean clean-all
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ run: setup ## set up, then run every job on the embedded default (ENVIRONMENT=lo
 
 test: setup ## set up, then run the tests
 	@$(python) -m pytest
+
+test-long: setup ## the longer tests: Kafka, PostgreSQL, key rotation, tiers of storage; about ten minutes
+	@$(python) -m pytest -m long
 
 test-sets: setup ## the tests of six more real data sets, the big ones cut; every file whole with WHOLE=1 (half an hour and more)
 	@LAKEHOUSE_WHOLE_SETS=$(WHOLE) $(python) -m pytest -m sets --timeout=3600

@@ -24,6 +24,8 @@ from jobs.lakehouse.wire_settings import DatabaseSettings
 from tests.lakes import KEY, conf_with, run_job, settings_in
 from tests.servers import CHECKOUT, PASSWORD, Database, wait_until
 
+pytestmark = pytest.mark.long
+
 JOB = "ingest.load_tables"
 MEMBERS = """
 DROP TABLE IF EXISTS {name} CASCADE;

@@ -30,6 +30,8 @@ from jobs.lakehouse.sources import Topic
 from tests.lakes import KEY, conf_with, ledger_of, run_job, settings_in
 from tests.servers import CHECKOUT, Broker, wait_until
 
+pytestmark = pytest.mark.long
+
 JOB = "ingest.stream_topics"
 DEVICE = "d-3f1c9a7e55b04d21"
 FEED = {

@@ -24,6 +24,8 @@ from jobs.lakehouse.settings import PrivacySettings, Settings
 from jobs.lakehouse.tables import Lake, Write, write_table
 from tests.lakes import KEY, conf_with, ledger_of, run_job, settings_in, table
 
+pytestmark = pytest.mark.long
+
 NEW_KEY = "5a" * 32
 JOBS = (
     "ingest.load_files",

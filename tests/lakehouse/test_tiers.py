@@ -26,6 +26,8 @@ from jobs.lakehouse.tiers import Month, Settled, in_months, months_due, tier_of
 from tests.lakehouse.test_locks import held_by_another_process
 from tests.lakes import conf_with, ledger_of, run_job, settings_in, table
 
+pytestmark = pytest.mark.long
+
 AS_OF = dt.datetime(2025, 9, 1)
 FIELDS = ("id", "device", "phone", "at")
 FEED = {
