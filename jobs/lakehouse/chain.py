@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pyspark.sql import SparkSession
 
@@ -14,6 +15,7 @@ from jobs.lakehouse.job import NamedJob, Result, execute
 from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.sources import mapped_tables, read_sources
 
+T = TypeVar("T")
 Tell = Callable[[int, list[NamedJob]], None]
 
 
@@ -38,16 +40,16 @@ def run_chain(
         LakehouseError: a job failed.
     """
     idle = _idle(jobs, settings)
+    at_once = min(settings.spark.jobs_at_once, len(jobs))
     above = upstream(list(jobs))
     waiting = {named.name: named for named in jobs}
     running: dict[Future[Result], NamedJob] = {}
     would_run: set[str] = set()
     failure: BaseException | None = None
-    with ThreadPoolExecutor(settings.spark.jobs_at_once, thread_name_prefix="job") as pool:
+    # One job after the other runs in this thread, where alone a stream can be told to end by a signal.
+    with InThisThread() if at_once < 2 else ThreadPoolExecutor(at_once, thread_name_prefix="job") as pool:
         while running or (waiting and failure is None):
-            for named in (
-                [] if failure else startable(waiting, above, list(running.values()), settings.spark.jobs_at_once)
-            ):
+            for named in [] if failure else startable(waiting, above, list(running.values()), at_once):
                 del waiting[named.name]
                 if named.name in idle:
                     running[_finished(Result(named.name, "nothing to do", note=idle[named.name]))] = named
@@ -74,6 +76,19 @@ def run_chain(
                 yield future.result()
     if failure is not None:
         raise failure
+
+
+class InThisThread(Executor):
+    """Does what it is given at once."""
+
+    def submit(self, work: Callable[..., T], /, *arguments: Any, **named: Any) -> Future[T]:
+        """Do the work, and give a future that has ended."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(work(*arguments, **named))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 def startable(

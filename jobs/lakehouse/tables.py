@@ -14,7 +14,7 @@ from pyspark.sql.types import StructType
 
 from jobs.lakehouse.contracts import Contract, split_table
 from jobs.lakehouse.errors import ContractError, DataError
-from jobs.lakehouse.files import first_line
+from jobs.lakehouse.files import delete_folder, first_line
 
 # Gold is plain Delta that any reader opens.
 PLAIN_DELTA = {
@@ -118,6 +118,8 @@ def ensure_table(spark: SparkSession, path: str, contract: Contract) -> None:
 
 
 def _create_table(spark: SparkSession, path: str, contract: Contract) -> None:
+    # What a creation leaves that was killed, or found the disk full, is no table, and is in the way of one.
+    delete_folder(spark, f"{path}/_delta_log")
     builder = DeltaTable.create(spark).location(path).comment(contract.grain).addColumns(contract.schema)
     if contract.partition_columns:
         builder = builder.partitionedBy(*contract.partition_columns)

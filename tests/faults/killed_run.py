@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -38,18 +39,23 @@ def kill_at(point: Point, place: str, nth: int) -> None:
     for step in above:
         owner = getattr(owner, step)
     wrapped = getattr(owner, name)
-    calls = 0
+    calls, turn = 0, threading.Lock()
 
     def watched(*arguments: Any, **named: Any) -> Any:
-        nonlocal calls
         is_there = point.place(*arguments, **named) == place
-        calls += is_there
-        if is_there and calls == nth and point.comes_before:
-            os.killpg(0, signal.SIGKILL)
+        if is_there and point.comes_before:
+            count()
         result = wrapped(*arguments, **named)
-        if is_there and calls == nth:
-            os.killpg(0, signal.SIGKILL)
+        if is_there and not point.comes_before:
+            count()
         return result
+
+    def count() -> None:
+        nonlocal calls
+        with turn:
+            calls += 1
+            if calls == nth:
+                os.killpg(0, signal.SIGKILL)
 
     setattr(owner, name, watched)
 

@@ -234,7 +234,7 @@ def test_a_run_that_was_killed_between_vault_and_bronze_is_finished_by_the_next(
 ) -> None:
     database.sql(MEMBERS.format(name="killed"))
     club = Club(spark, database, tmp_path, "killed")
-    words = [sys.executable, str(CHECKOUT / "tests/faults/killed_run.py"), "between_tables", JOB, "1"]
+    words = [sys.executable, str(CHECKOUT / "tests/faults/killed_run.py"), "between_tables", JOB, "2"]
     chosen = ["run", "load_tables", "--dataset", "club", "--conf-dir", str(club.conf_dir)]
     environment = {
         **os.environ,

@@ -42,7 +42,7 @@ FEED = {
             "columns": {
                 "event_id": "id",
                 "event_type": "'track'",
-                "device_id": "device",
+                "device_token": "device",
                 "account_id": "phone_token",
                 "event_at": "try_to_timestamp(at)",
             }
