@@ -32,7 +32,7 @@ from jobs.simulate.raw_files import delivered_with_copies, write_months
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 FEED, TABLE = "app_events", "bronze.app_events"
-CLUSTERED = {"cluster_by": ["context_device_id", "anonymousId"]}
+CLUSTERED = {"cluster_by": ["context_device_id_token", "anonymousId_token"]}
 LONG_AFTER = dt.datetime(2100, 1, 1)
 
 

@@ -7,8 +7,9 @@ import yaml
 
 from jobs.__main__ import main
 from jobs.lakehouse.errors import ConfigurationError
+from jobs.lakehouse.job import all_contracts
 from jobs.lakehouse.settings import Settings, find_conf_dir, load_settings
-from tests.lakes import KEY
+from tests.lakes import CONF_DIR, KEY
 
 SHARE = "max_quarantined_files_share"
 
@@ -153,3 +154,14 @@ def test_a_password_in_a_setting_is_refused_and_not_repeated(key: str, value: ob
     with pytest.raises(ConfigurationError, match=told) as refused:
         load_settings("local", "world", overrides={key: value})
     assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize("dataset", sorted(folder.name for folder in (CONF_DIR / "datasets").iterdir()))
+def test_tables_that_are_clustered_have_the_columns(dataset: str) -> None:
+    settings = load_settings("local", dataset)
+    contracts = all_contracts(settings)
+    lacking = {
+        table: sorted({*ages.cluster_by} - {*contracts[table].column_names})
+        for table, ages in settings.storage.tables.items()
+    }
+    assert not any(lacking.values()), lacking
