@@ -9,7 +9,8 @@ from jobs.__main__ import main
 from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.job import all_contracts
 from jobs.lakehouse.settings import Settings, find_conf_dir, load_settings
-from tests.lakes import CONF_DIR, KEY
+from tests.lakes import KEY
+from tests.rows import CONF_DIR
 
 SHARE = "max_quarantined_files_share"
 
