@@ -44,7 +44,7 @@ class SparkSettings(Part):
     master: str = "local[*]"
     conf: dict[str, str] = Field(default_factory=dict)
     jobs_at_once: int = Field(
-        2, ge=1, description="jobs of a chain that run side by side where neither reads from the other"
+        3, ge=1, description="jobs of a chain that run side by side where neither reads from the other"
     )
 
 
