@@ -16,6 +16,7 @@ from xgboost.spark import SparkXGBClassifier, SparkXGBRegressor
 from jobs.lakehouse.session import task_slots
 
 VALIDATION = "_is_validation"
+FEATURES = "_features"
 
 
 def trained(
@@ -35,7 +36,7 @@ def trained(
     if weight:
         options["weight_col"] = weight
     model = estimator(
-        features_col=features,
+        features_col=FEATURES,
         label_col=label,
         validation_indicator_col=VALIDATION,
         num_workers=task_slots(rows.sparkSession),
@@ -47,8 +48,10 @@ def trained(
         **options,
     )
     logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
-    columns = [*features, label, VALIDATION, *([weight] if weight else [])]
-    booster: xgb.Booster = model.fit(rows.select(*columns)).get_booster()
+    # One array, not a column each: with these, a batch in which no row is to validate on (or none to learn from) is an error.
+    values = [F.coalesce(F.col(feature).cast("float"), F.lit(float("nan"))) for feature in features]
+    others = [label, VALIDATION, *([weight] if weight else [])]
+    booster: xgb.Booster = model.fit(rows.select(F.array(*values).alias(FEATURES), *others)).get_booster()
     booster.feature_names = features
     return booster
 

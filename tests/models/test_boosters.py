@@ -97,6 +97,21 @@ def test_training_finds_what_is_there_and_nothing_in_shuffled_labels(spark: Spar
         assert booster.feature_names == FEATURES
 
 
+def test_batches_without_a_row_to_validate_on_are_learned_from_too(spark: SparkSession) -> None:
+    rows = spark.createDataFrame(customers(400, 3).fillna(float("nan"))).withColumn(
+        VALIDATION, F.col("customer") % 40 == 0
+    )
+    batches = "spark.sql.execution.arrow.maxRecordsPerBatch"
+    before = spark.conf.get(batches)
+    spark.conf.set(batches, "5")
+    try:
+        parameters = {"n_estimators": 5, "max_depth": 2, "random_state": 7}
+        booster = trained(rows, FEATURES, "label", True, parameters)
+    finally:
+        spark.conf.set(batches, str(before))
+    assert booster.num_boosted_rounds() == 5
+
+
 def test_deciles_are_tenths_with_1_the_most_likely_to_churn(spark: SparkSession) -> None:
     scores = spark.createDataFrame([(n, n / 1000) for n in range(1000)], "customer long, churn_probability double")
     rows = with_decile(scores).toPandas()
