@@ -18,6 +18,8 @@ from tests.system.corner_shop import (
     unaccounted_versions,
 )
 
+pytestmark = pytest.mark.long
+
 KIB_UNTIL_DONE = (64, 400, 700, 1000, 1400, 2000, 65536)
 
 
@@ -40,7 +42,6 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
         subprocess.run(["umount", str(folder)], timeout=20, check=True)
 
 
-@pytest.mark.slow
 def test_a_full_disk_ends_a_run_in_words_and_harms_no_table(
     spark: SparkSession,
     shop: CornerShop,

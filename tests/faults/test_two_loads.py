@@ -19,10 +19,11 @@ from tests.system.corner_shop import (
     unaccounted_versions,
 )
 
+pytestmark = pytest.mark.long
+
 SECONDS_TO_BEGIN = 120
 
 
-@pytest.mark.slow
 def test_the_second_load_names_the_first_and_gives_way(
     spark: SparkSession,
     shop: CornerShop,

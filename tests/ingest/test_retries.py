@@ -17,6 +17,8 @@ from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.sources import Source
 from tests.lakes import conf_with, run_job, settings_in, table
 
+pytestmark = pytest.mark.long
+
 PHONE, OTHER = "+8613800001234", "+8613800005678"
 COLUMNS = {"product_id": "id", "list_price_amount": "amount"}
 
