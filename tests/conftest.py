@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from pyspark.sql import SparkSession
 
-from jobs.lakehouse.session import open_session, pin_time_zone
+from jobs.lakehouse.session import configured, open_session, pin_time_zone
 from jobs.lakehouse.settings import Settings
 from tests.lakes import COMPILING, KEY, event_log_in, settings_in
 
@@ -60,12 +60,8 @@ def spark(_surroundings: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(scope="module")
 def compiling_spark(spark: SparkSession) -> Iterator[SparkSession]:
     """The one session as a module with many rows needs it: plans are compiled, and shuffles have two parts."""
-    light = {key: spark.conf.get(key) for key in COMPILING}
-    for key, value in COMPILING.items():
-        spark.conf.set(key, value)
-    yield spark
-    for key, before in light.items():
-        spark.conf.set(key, str(before))
+    with configured(spark, COMPILING):
+        yield spark
 
 
 @pytest.fixture

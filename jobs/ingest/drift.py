@@ -1,4 +1,4 @@
-"""Drift: what a feed by wire has that it does not declare, lacks, or tells in another kind than before; said and kept in ops.audits."""
+"""Drift: what a feed has that it does not declare, lacks, or tells in another kind than before; said and kept in ops.audits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from jobs.lakehouse.run import Run
 from jobs.lakehouse.sources import Source
 from jobs.lakehouse.tables import read_table, table_version
 
+DECLARED, PRESENT, KEPT = "every field is declared", "no field is missing", "fields keep their kinds"
 KINDS = "the fields and their kinds"
+
+
+def as_warnings(source: Source, found: Mapping[str, list[str]]) -> list[Audited]:
+    """What was expected of a feed's fields, each with the fields of which it does not hold."""
+    return [Audited(source.bronze_table, told, "warning", not names, ", ".join(names)) for told, names in found.items()]
 
 
 def audit_drift(run: Run, source: Source, shape: Shape) -> None:
@@ -28,16 +34,9 @@ def audit_drift(run: Run, source: Source, shape: Shape) -> None:
     if not shape:
         return
     before = last_shape(run, source)
-    found = {
-        "every field is declared": undeclared(shape, source),
-        "no field is missing": missing(shape, source),
-        "fields keep their kinds": retyped(before, shape),
-    }
-    audited = [
-        Audited(source.bronze_table, told, "warning", not names, ", ".join(names)) for told, names in found.items()
-    ]
+    found = {DECLARED: undeclared(shape, source), PRESENT: missing(shape, source), KEPT: retyped(before, shape)}
     kept = json.dumps({**before, **shape}, sort_keys=True, ensure_ascii=False)
-    run.judge([*audited, Audited(source.bronze_table, KINDS, "warning", True, kept)], "")
+    run.judge([*as_warnings(source, found), Audited(source.bronze_table, KINDS, "warning", True, kept)], "")
 
 
 def missing(shape: Mapping[str, str], source: Source) -> list[str]:

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.ingest.deliveries import Delivery, KnownDelivery, new_deliveries
+from jobs.ingest.drift import DECLARED, KEPT, as_warnings
 from jobs.ingest.records import (
     as_bronze,
     payloads,
@@ -28,7 +29,6 @@ from jobs.lakehouse.files import list_files
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.keys import Keys
 from jobs.lakehouse.personal import sealed
-from jobs.lakehouse.quality import Audited
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import IngestSettings, PrivacySettings
 from jobs.lakehouse.side_by_side import side_by_side
@@ -166,10 +166,7 @@ def _audit_fields(run: Run, news: list[tuple[Source, list[Delivery]]]) -> None:
         names = undeclared({name for delivery in deliveries for name in delivery.header}, source)
         kinds = [last.get(source.source, {}), *(delivery.kinds for delivery in deliveries)]
         changed = sorted({told for before, now in pairwise(filter(None, kinds)) for told in retyped(before, now)})
-        held = (("every field is declared", names), ("fields keep their kinds", changed))
-        run.judge(
-            [Audited(source.bronze_table, told, "warning", not found, ", ".join(found)) for told, found in held], ""
-        )
+        run.judge(as_warnings(source, {DECLARED: names, KEPT: changed}), "")
 
 
 def _last_fields(run: Run) -> dict[str, dict[str, str]]:

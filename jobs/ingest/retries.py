@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from jobs.ingest.deliveries import new_deliveries
 from jobs.ingest.records import parted, parted_csv, personal_values, with_arrival, with_tokens
-from jobs.ingest.shapes import undeclared
+from jobs.ingest.shapes import json_path, undeclared
 from jobs.lakehouse.files import folder_exists, list_files
 from jobs.lakehouse.job import Job, NamedJob
 from jobs.lakehouse.keys import Keys
@@ -145,8 +145,8 @@ def told_of(payload: Column, name: str) -> Column:
     steps = name.split(".")
     places = []
     for cut in range(len(steps), 0, -1):
-        place = F.get_json_object(payload, _path([".".join(steps[:cut])]))
-        places.append(F.get_json_object(place, _path(steps[cut:])) if steps[cut:] else place)
+        place = F.get_json_object(payload, json_path([".".join(steps[:cut])]))
+        places.append(F.get_json_object(place, json_path(steps[cut:])) if steps[cut:] else place)
     return F.coalesce(*places)
 
 
@@ -170,7 +170,3 @@ def left_undeclared(names: Column, payload: Column, source: Source) -> Column:
 def _names_in(payload: Column, outer: str) -> Column:
     """The names of the fields of an object, each after that of the object; null where it is none."""
     return F.transform(F.json_object_keys(told_of(payload, outer)), lambda key: F.concat(F.lit(f"{outer}."), key))
-
-
-def _path(steps: list[str]) -> str:
-    return "$" + "".join(f"['{step}']" for step in steps)

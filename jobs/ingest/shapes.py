@@ -28,18 +28,21 @@ def json_shapes(spark: SparkSession, source: Source, paths: list[str]) -> Mappin
     A field within an object is told by its dotted name where the feed declares a field in that object; other objects
     are one field. A file without a single record that can be read has no entry.
     """
-    lines = spark.read.text(paths).select(file_uri().alias("file"), F.try_parse_json("value").alias("record"))
-    objects = lines.where(F.schema_of_variant("record").startswith("OBJECT"))
-    shapes = objects.groupBy("file").agg(F.schema_of_variant_agg("record").alias("shape"))
+    lines = spark.read.text(paths).select("value", file_uri().alias("file"))
+    shapes = _objects(lines).groupBy("file").agg(F.schema_of_variant_agg("record").alias("shape"))
     return {row["file"]: shape_of(row["shape"], source) for row in shapes.collect()}
 
 
 def shape_of_lines(lines: DataFrame, source: Source) -> Shape:
     """The fields of the lines `value` that are objects, name to kind, over all of them."""
-    records = lines.select(F.try_parse_json("value").alias("record"))
-    objects = records.where(F.schema_of_variant("record").startswith("OBJECT"))
-    row = objects.agg(F.schema_of_variant_agg("record").alias("shape")).first()
+    row = _objects(lines).agg(F.schema_of_variant_agg("record").alias("shape")).first()
     return shape_of(row["shape"], source) if row and row["shape"].startswith("OBJECT") else {}
+
+
+def _objects(lines: DataFrame) -> DataFrame:
+    """The lines `value` that are JSON objects, each as the variant `record`; other columns stay as they are."""
+    records = lines.withColumn("record", F.try_parse_json("value")).drop("value")
+    return records.where(F.schema_of_variant("record").startswith("OBJECT"))
 
 
 def shape_of(schema: str, source: Source) -> Shape:
@@ -78,8 +81,12 @@ def retyped(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 def undeclared_in_json(names: list[str]) -> Column:
     """The undeclared fields of the line `value`, as JSON; null where it has none of them."""
-    paths = ["$" + "".join(f"['{step}']" for step in name.split(".")) for name in names]
-    return _as_json([F.get_json_object("value", path).alias(name) for name, path in zip(names, paths, strict=True)])
+    return _as_json([F.get_json_object("value", json_path(name.split("."))).alias(name) for name in names])
+
+
+def json_path(steps: list[str]) -> str:
+    """The path of a field within JSON, step by step from the outermost object."""
+    return "$" + "".join(f"['{step}']" for step in steps)
 
 
 def undeclared_in_columns(rows: DataFrame, names: list[str]) -> Column:

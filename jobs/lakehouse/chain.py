@@ -52,7 +52,7 @@ def run_chain(
             for named in [] if failure else startable(waiting, above, list(running.values()), at_once):
                 del waiting[named.name]
                 if named.name in idle:
-                    running[_finished(Result(named.name, "nothing to do", note=idle[named.name]))] = named
+                    running[pool.submit(Result, named.name, "nothing to do", note=idle[named.name])] = named
                     continue
                 running[
                     pool.submit(
@@ -112,9 +112,3 @@ def _idle(jobs: Sequence[NamedJob], settings: Settings) -> dict[str, str]:
     filled |= {table for named in jobs if named.job.fills_without_feeds for table in named.writes}
     idle = idle_jobs(list(jobs), filled, {named.name: named.job.can_lack for named in jobs})
     return {name: f"no feed of dataset {settings.dataset} fills {table}" for name, table in idle.items()}
-
-
-def _finished(result: Result) -> Future[Result]:
-    future: Future[Result] = Future()
-    future.set_result(result)
-    return future

@@ -161,7 +161,7 @@ class Ledger:
         row = asdict(record)
         with TURN:
             before = KNOWN.get(self.path)
-            self._add(
+            self.add_rows(
                 RUNS,
                 self.contract,
                 [tuple(row[name] for name in self.contract.column_names)],
@@ -179,9 +179,10 @@ class Ledger:
             for entry in audited
         ]  # fmt: skip
         if rows:
-            self._add(AUDITS, contract, rows, Write("append", transaction=run_id), run_id)
+            self.add_rows(AUDITS, contract, rows, Write("append", transaction=run_id), run_id)
 
-    def _add(self, table: str, contract: Contract, rows: list[tuple[Any, ...]], write: Write, run_id: str) -> None:
+    def add_rows(self, table: str, contract: Contract, rows: list[tuple[Any, ...]], write: Write, run_id: str) -> None:
+        """Add a few rows to a table of ops, which other processes add to as well."""
         path, made = self.lake.path(table), self.spark.createDataFrame(rows, contract.schema)
         with waiting_lock(Path(self.lake.root) / "_locks", table):
             ensure_table(self.spark, path, contract)

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 from sklearn.metrics import roc_auc_score
 
 from jobs.lakehouse.boosters import VALIDATION, trained, with_prediction, with_reasons
+from jobs.lakehouse.session import configured
 from jobs.score.score_churn import with_decile
 
 FEATURES = ["days_since_last_order", "order_count_90d", "event_count_30d", "tenure_days", "noise"]
@@ -101,14 +102,9 @@ def test_batches_without_a_row_to_validate_on_are_learned_from_too(spark: SparkS
     rows = spark.createDataFrame(customers(400, 3).fillna(float("nan"))).withColumn(
         VALIDATION, F.col("customer") % 40 == 0
     )
-    batches = "spark.sql.execution.arrow.maxRecordsPerBatch"
-    before = spark.conf.get(batches)
-    spark.conf.set(batches, "5")
-    try:
-        parameters = {"n_estimators": 5, "max_depth": 2, "random_state": 7}
+    parameters = {"n_estimators": 5, "max_depth": 2, "random_state": 7}
+    with configured(spark, {"spark.sql.execution.arrow.maxRecordsPerBatch": "5"}):
         booster = trained(rows, FEATURES, "label", True, parameters)
-    finally:
-        spark.conf.set(batches, str(before))
     assert booster.num_boosted_rounds() == 5
 
 
