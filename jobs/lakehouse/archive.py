@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
 from delta.tables import DeltaTable
@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from jobs.lakehouse.contracts import Contract, split_table
 from jobs.lakehouse.errors import DataError
 from jobs.lakehouse.files import delete_folder
+from jobs.lakehouse.session import configured
 from jobs.lakehouse.tables import Lake, Write, ensure_table, read_table, table_exists, write_table
 from jobs.lakehouse.tiers import ARRIVED, content_of, packing
 
@@ -137,11 +138,6 @@ def _delete(spark: SparkSession, path: str, deliveries: DataFrame, note: str) ->
         merge.whenMatchedDelete().execute()
 
 
-@contextmanager
-def _noted(spark: SparkSession, note: str) -> Iterator[None]:
+def _noted(spark: SparkSession, note: str) -> AbstractContextManager[None]:
     """Commits within the block carry the note, also those of commands that take no option."""
-    spark.conf.set(COMMIT_NOTE, note)
-    try:
-        yield
-    finally:
-        spark.conf.unset(COMMIT_NOTE)
+    return configured(spark, {COMMIT_NOTE: note})

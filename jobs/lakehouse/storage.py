@@ -24,12 +24,12 @@ from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.foreseen import as_foreseen
 from jobs.lakehouse.job import all_contracts
 from jobs.lakehouse.ledger import RUNS, Ledger, Output
-from jobs.lakehouse.locks import locked, waiting_lock
+from jobs.lakehouse.locks import locked
 from jobs.lakehouse.session import open_session
 from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.sources import fed_by, read_sources
 from jobs.lakehouse.storage_settings import Ages
-from jobs.lakehouse.tables import Lake, Write, ensure_table, read_table, table_exists, table_version, write_table
+from jobs.lakehouse.tables import Lake, Write, read_table, table_exists, table_version
 from jobs.lakehouse.tiers import ORDER, Month, Settled, Tier, months_due, months_in, pack
 from jobs.lakehouse.tracking import Tracking
 
@@ -241,11 +241,8 @@ def _remember(spark: SparkSession, settings: Settings, table: str, due: Mapping[
         for month in months_in(spark, lake.path(table))
         if month.month in before
     ]  # fmt: skip
-    path = lake.path(STORAGE)
-    with waiting_lock(Path(lake.root) / "_locks", STORAGE):
-        ensure_table(spark, path, contract)
-        made = spark.createDataFrame(rows, contract.schema)
-        write_table(made.coalesce(1), path, Write("append", transaction=f"{note}/{table}"), (), note)
+    once = Write("append", transaction=f"{note}/{table}")
+    _ledger(spark, settings).add_rows(STORAGE, contract, rows, once, note)
 
 
 def _is_own(spark: SparkSession, path: str) -> bool:

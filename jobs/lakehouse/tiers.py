@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.errors import DataError
+from jobs.lakehouse.session import configured
 from jobs.lakehouse.storage_settings import Ages, StorageSettings
 from jobs.lakehouse.tables import Write, read_table, restore_table, table_version, write_table
 
@@ -169,8 +170,7 @@ def content_of(rows: DataFrame) -> tuple[int, Any]:
     return int(count), total
 
 
-@contextmanager
-def packing(spark: SparkSession, level: int) -> Iterator[None]:
+def packing(spark: SparkSession, level: int) -> AbstractContextManager[None]:
     """Files that this session writes within the block are packed by zstd at this level."""
     wanted = {
         "spark.sql.parquet.compression.codec": "zstd",
@@ -179,14 +179,4 @@ def packing(spark: SparkSession, level: int) -> Iterator[None]:
         "parquet.page.size": str(8 * MIB),
         "parquet.page.row.count.limit": "1000000",
     }
-    before = {key: spark.conf.get(key, None) for key in wanted}
-    for key, value in wanted.items():
-        spark.conf.set(key, value)
-    try:
-        yield
-    finally:
-        for key, held in before.items():
-            if held is None:
-                spark.conf.unset(key)
-            else:
-                spark.conf.set(key, held)
+    return configured(spark, wanted)
