@@ -94,14 +94,15 @@ class InThisThread(Executor):
 def startable(
     waiting: dict[str, NamedJob], above: dict[str, set[str]], running: Sequence[NamedJob], at_once: int
 ) -> list[NamedJob]:
-    """The jobs that may start now, in their order: as many as there is room for, and one that takes all slots alone."""
+    """The jobs that may start now, in their order: as many as there is room for, and of those that take all slots one."""
     started: list[NamedJob] = []
     unfinished = set(waiting) | {named.name for named in running}
     for named in waiting.values():
         beside = [*running, *started]
-        if len(beside) >= at_once or any(other.job.takes_all_slots for other in beside):
+        if len(beside) >= at_once:
             break
-        if not above[named.name] & unfinished and not (named.job.takes_all_slots and beside):
+        takes_turns = named.job.takes_all_slots and any(other.job.takes_all_slots for other in beside)
+        if not above[named.name] & unfinished and not takes_turns:
             started.append(named)
     return started
 

@@ -50,7 +50,7 @@ class Job:
         only_simulated: whether it makes sense for the simulated world only.
         can_lack: of what it reads, the tables that it can do without where no feed of the dataset fills them.
         fills_without_feeds: whether it leaves its tables empty, not missing, where no feed of the dataset fills them.
-        takes_all_slots: whether its tasks must all run at once, so that no other job may run beside it.
+        takes_all_slots: whether its tasks must all run at once, so that of such jobs one runs at a time; others may run beside it.
     """
 
     reads: tuple[str, ...] = ()

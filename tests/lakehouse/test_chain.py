@@ -17,9 +17,11 @@ from tests.lakes import RUN_DATE, ledger_of, settings_in
 SECONDS_TO_MEET = 120
 
 
-def step(name: str, reads: tuple[str, ...] = (), build: Build = lambda run: None, *, alone: bool = False) -> NamedJob:
+def step(
+    name: str, reads: tuple[str, ...] = (), build: Build = lambda run: None, *, takes_all_slots: bool = False
+) -> NamedJob:
     """A job that writes nothing; that it writes `gold.<name>` is only declared."""
-    return NamedJob(f"insight.{name}", name, Job(reads, (f"gold.{name}",), takes_all_slots=alone), build)
+    return NamedJob(f"insight.{name}", name, Job(reads, (f"gold.{name}",), takes_all_slots=takes_all_slots), build)
 
 
 @pytest.fixture
@@ -70,12 +72,16 @@ def test_after_a_failure_the_neighbour_ends_and_nothing_more_begins(spark: Spark
     assert ledger_of(spark, lake).last_success("insight.beside", None) is not None
 
 
-def test_a_job_that_takes_all_slots_runs_alone() -> None:
-    train, score = step("train", alone=True), step("score")
-    waiting = {named.name: named for named in (train, score)}
+def test_of_jobs_that_take_all_slots_one_runs_at_a_time() -> None:
+    train, other_training, score = (
+        step("train", takes_all_slots=True),
+        step("retrain", takes_all_slots=True),
+        step("score"),
+    )
+    waiting = {named.name: named for named in (train, other_training, score)}
     free: dict[str, set[str]] = {name: set() for name in waiting}
 
-    assert startable(waiting, free, [], 2) == [train]
-    assert startable({score.name: score}, free, [train], 2) == []
-    assert startable({train.name: train}, free, [score], 2) == []
-    assert startable(waiting, free, [step("other")], 2) == [score]
+    assert startable(waiting, free, [], 3) == [train, score]
+    assert startable({other_training.name: other_training}, free, [train], 3) == []
+    assert startable({other_training.name: other_training}, free, [score], 3) == [other_training]
+    assert startable(waiting, free, [score, score, score], 3) == []
