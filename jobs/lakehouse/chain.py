@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pyspark.sql import SparkSession
 
-from jobs.lakehouse.graph import idle_jobs, upstream
+from jobs.lakehouse.graph import idle_jobs, jobs_below, upstream
 from jobs.lakehouse.job import NamedJob, Result, execute
 from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.sources import mapped_tables, read_sources
@@ -42,7 +42,9 @@ def run_chain(
     idle = _idle(jobs, settings)
     at_once = min(settings.spark.jobs_at_once, len(jobs))
     above = upstream(list(jobs))
-    waiting = {named.name: named for named in jobs}
+    # One after the other they run as given; side by side, those first that most others wait for, one after the other.
+    below = jobs_below(above) if at_once > 1 else {}
+    waiting = {named.name: named for named in sorted(jobs, key=lambda named: -below.get(named.name, 0))}
     running: dict[Future[Result], NamedJob] = {}
     would_run: set[str] = set()
     failure: BaseException | None = None

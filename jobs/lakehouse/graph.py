@@ -36,6 +36,19 @@ def upstream(jobs: Sequence[Declared]) -> dict[str, set[str]]:
     }
 
 
+def jobs_below(above: Mapping[str, set[str]]) -> dict[str, int]:
+    """For each job, how many others come one after the other once it is done: the longest chain that waits for it.
+
+    Args:
+        above: as `upstream` gives it.
+    """
+    below = dict.fromkeys(above, 0)
+    for name in reversed(list(TopologicalSorter(above).static_order())):
+        for writer in above[name]:
+            below[writer] = max(below[writer], below[name] + 1)
+    return below
+
+
 def run_order(jobs: Sequence[Declared]) -> list[str]:
     """The names of the jobs in an order in which each comes after those that it reads from; ties by name.
 

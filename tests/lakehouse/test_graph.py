@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from jobs.lakehouse.errors import ConfigurationError
-from jobs.lakehouse.graph import Declared, idle_jobs, mermaid, run_order, upstream
+from jobs.lakehouse.graph import Declared, idle_jobs, jobs_below, mermaid, run_order, upstream
 
 
 @dataclass(frozen=True)
@@ -85,3 +85,14 @@ def test_a_job_that_can_do_without_a_table_is_not_idle_for_it() -> None:
 
 def test_a_job_alone_is_not_idle_for_tables_that_others_fill() -> None:
     assert idle_jobs([COUNT], set()) == {}
+
+
+def test_the_longest_chain_below_a_job_is_counted() -> None:
+    above: dict[str, set[str]] = {
+        "load": set(),
+        "clean": {"load"},
+        "audit": {"load"},
+        "train": {"clean"},
+        "score": {"train"},
+    }
+    assert jobs_below(above) == {"load": 3, "clean": 2, "audit": 0, "train": 1, "score": 0}
