@@ -21,7 +21,11 @@ SCIENTIFIC = re.compile(r"(?<![0-9.])([0-9])\.([0-9]+)e\+?([0-9]{1,2})(?![0-9])"
 DIGIT_GROUP = re.compile(r"[0-9]+x?")
 HAN_RUN = re.compile(f"[{HAN}·](?: ?[{HAN}·])+")
 HEX_RUN = re.compile(r"[0-9a-f][0-9a-f:-]{13,}")
+DATE_RUN = re.compile(
+    r"(?<![0-9])([0-9]{4})(?:([0-9]{2})([0-9]{2})|\W{1,2}([0-9]{1,2})\W{1,2}([0-9]{1,2})|年 ?([0-9]{1,2}) ?月 ?([0-9]{1,2}) ?日)(?![0-9])"
+)
 OPAQUE_RUN = re.compile(r"[^\s\"'<>,;|{}()\[\]]{6,}")
+ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 SEPARATORS = re.compile(r"[\W_]+")
 WORD_STARTS = re.compile(rf"(?<![^\W{HAN}])\w|[{HAN}]")
 WORD_GOES_ON = re.compile(rf"[^\W{HAN}](?=[^\W{HAN}])")
@@ -64,6 +68,7 @@ class Needles:
     kinds: tuple[PersonalKind, ...]
     too_short: tuple[int, ...]
     digits: Index
+    dates: Index
     hexadecimal: Index
     opaque: Index
     mails: Index
@@ -84,7 +89,7 @@ def needles_of(values: Iterable[tuple[PersonalKind, str]], region: str = "CN") -
         region: the country of phones that name none.
     """
     alphabets: dict[str, dict[str, list[int]]] = {
-        name: {} for name in ("digits", "hexadecimal", "opaque", "mails", "names", "words")
+        name: {} for name in ("digits", "dates", "hexadecimal", "opaque", "mails", "names", "words")
     }
     kinds: list[PersonalKind] = []
     too_short: list[int] = []
@@ -116,6 +121,8 @@ def _keys(kind: PersonalKind, plain: str) -> list[tuple[str, str]]:
         return [("mails", folded(plain))]
     if kind == "name":
         return _name_keys(folded(plain))
+    if kind == "birth_date":
+        return [("dates", plain)] if ISO_DATE.fullmatch(plain) else []
     if kind in ("address", "text"):
         words = _as_words(folded(plain))
         return [("words", words)] if len(words) >= FEWEST_CHARACTERS else []
@@ -124,9 +131,8 @@ def _keys(kind: PersonalKind, plain: str) -> list[tuple[str, str]]:
         # Until 1999 an id had no century and no check character.
         old = [text[:6] + text[8:17]] if kind == "national_id" and is_chinese_id(plain) and text[6:8] == "19" else []
         return [("digits", key) for key in (text, *old)] if len(text) >= FEWEST_DIGITS else []
-    if kind == "device_id" and re.fullmatch(r"[0-9a-f]{14,}", text):
-        return [("hexadecimal", text)]
-    return [("opaque", text)] if len(text) >= FEWEST_CHARACTERS else []
+    alphabet = "hexadecimal" if kind == "device_id" and re.fullmatch(r"[0-9a-f]{14,}", text) else "opaque"
+    return [(alphabet, text)] if len(text) >= FEWEST_CHARACTERS else []
 
 
 def _name_keys(name: str) -> list[tuple[str, str]]:
@@ -156,7 +162,7 @@ def found_in(needles: Needles, text: str) -> set[int]:
     """The numbers of the needles that stand in a text, in any spelling."""
     found: set[int] = set()
     for spelled in _spellings(text):
-        for look in (_digits, _hexadecimal, _opaque, _mails, _names, _words):
+        for look in (_digits, _dates, _hexadecimal, _opaque, _mails, _names, _words):
             found.update(look(needles, spelled))
     return found
 
@@ -207,6 +213,14 @@ def _digits(needles: Needles, text: str) -> Iterator[int]:
                     break
                 for cut in range(min(COUNTRY_PREFIX_DIGITS, len(joined) - shortest) + 1):
                     yield from index.numbers.get(joined[cut:], ())
+
+
+def _dates(needles: Needles, text: str) -> Iterator[int]:
+    """Days of birth, year first, that stand by themselves: within a longer number their digits would stand by chance."""
+    if needles.dates.numbers:
+        for run in DATE_RUN.finditer(text):
+            year, month, day = (part for part in run.groups() if part)
+            yield from needles.dates.numbers.get(f"{year}-{month:0>2}-{day:0>2}", ())
 
 
 def _written_out(number: re.Match[str]) -> str:

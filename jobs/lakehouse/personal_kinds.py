@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -10,7 +11,17 @@ from typing import Literal, get_args
 import phonenumbers
 
 PersonalKind = Literal[
-    "phone", "email", "name", "address", "national_id", "device_id", "open_id", "union_id", "payment_account", "text"
+    "phone",
+    "email",
+    "name",
+    "birth_date",
+    "address",
+    "national_id",
+    "device_id",
+    "open_id",
+    "union_id",
+    "payment_account",
+    "text",
 ]
 KINDS: tuple[PersonalKind, ...] = get_args(PersonalKind)
 HIDDEN = "***"
@@ -18,6 +29,10 @@ HIDDEN = "***"
 # GB 11643-1999: the weights of the first 17 digits, and the check character by their sum modulo 11.
 CHECK_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 CHECK_CHARACTERS = "10X98765432"
+# Year, month, day, with anything or nothing between them, and the midnight that databases add.
+DATE = re.compile(
+    r"([0-9]{4})(?:([0-9]{2})([0-9]{2})|[-/. 年] ?([0-9]{1,2})[-/. 月] ?([0-9]{1,2})日?)(?:[ T]00:00(?::00(?:\.0+)?)?)?"
+)
 HEXADECIMAL_ID_LENGTHS = range(14, 129)  # an IMEI without its check digit to a 512-bit hash
 # Steps of an address that lie below a city; a city's own name has none of them.
 CITY = re.compile(r"(?:(?![省市区县镇乡村路街巷弄号])[㐀-鿿]){2,8}市")
@@ -33,6 +48,7 @@ def normalised(kind: PersonalKind, value: str | None, region: str = "CN") -> str
     * phone: E.164 where `phonenumbers` can read it.
     * email: lower case, no blanks.
     * name, address: lower case, single blanks, and none beside a Chinese character.
+    * birth_date: ISO 8601, where year, month and day stand in this order; no date, however far off, is more than its text.
     * national_id, payment_account: letters and digits alone; an old Chinese id of 15 digits becomes its successor of 18.
     * device_id: a hexadecimal one loses case and separators; zeros alone, which say "may not be known", are nobody's.
     * open_id, union_id: no blanks; their letters' case counts.
@@ -72,6 +88,16 @@ def _words(text: str) -> str:
     return re.sub(r" (?=[㐀-鿿])|(?<=[㐀-鿿]) ", "", re.sub(r"\s+", " ", folded)).strip()
 
 
+def _birth_date(text: str) -> str:
+    parts = DATE.fullmatch(_free_text(text))
+    if parts is None:
+        return _free_text(text)
+    try:
+        return dt.date(int(parts[1]), int(parts[2] or parts[4]), int(parts[3] or parts[5])).isoformat()
+    except ValueError:
+        return _free_text(text)
+
+
 def _national_id(text: str) -> str:
     bare = _letters_and_digits(text)
     if re.fullmatch(r"[0-9]{15}", bare):
@@ -109,6 +135,7 @@ def _letters_and_digits(text: str) -> str:
 SPELLINGS: Mapping[PersonalKind, Callable[[str], str]] = {
     "email": _email,
     "name": _words,
+    "birth_date": _birth_date,
     "address": _words,
     "national_id": _national_id,
     "device_id": _device_id,
@@ -140,7 +167,7 @@ def is_card_number(value: str) -> bool:
 def masked(kind: PersonalKind, value: str) -> str:
     """What may be shown of a normalised value; the value itself never stands in it.
 
-    138****5678, a***@example.com, 王*, 110***********1234, ****1111, 上海市***; of ids that others gave out, and of what is not
+    138****5678, a***@example.com, 王*, 1985-**-**, 110***********1234, ****1111, 上海市***; of ids that others gave out, and of what is not
     well formed, nothing.
     """
     shown = MASKS[kind](value)
@@ -161,6 +188,10 @@ def _masked_name(value: str) -> str:
     if len(value) == 1:
         return "*"
     return f"{value[:1]}*" if len(value) <= 3 else f"{value[:1]}{HIDDEN}"
+
+
+def _masked_birth_date(value: str) -> str:
+    return f"{value[:4]}-**-**" if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value) else HIDDEN
 
 
 def _masked_address(value: str) -> str:
@@ -188,6 +219,7 @@ MASKS: Mapping[PersonalKind, Callable[[str], str]] = {
     "phone": _masked_phone,
     "email": _masked_email,
     "name": _masked_name,
+    "birth_date": _masked_birth_date,
     "address": _masked_address,
     "national_id": _masked_national_id,
     "device_id": _hidden,

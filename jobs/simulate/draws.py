@@ -99,6 +99,8 @@ class Stream(StrEnum):
     RING = "ring"
     RING_ORDER = "ring order"
     ADDRESS = "address"
+    BIRTH_DATE_TOLD = "birth date told"
+    NAME_SLIP = "name slip"
     CONSENT = "consent"
     CONSENT_CHANGE = "consent change"
     CAMPAIGN_TARGET = "campaign target"

@@ -1,4 +1,4 @@
-"""Official and platform ids: national id numbers with their check character, and a messenger's ids of its users."""
+"""Papers and platform ids: birth dates, national ids with their check character, and a messenger's ids of its users."""
 
 from datetime import date
 
@@ -23,13 +23,19 @@ def age_bands(settings: WorldSettings, persons: Integers) -> Integers:
     return chosen(settings.seed, Stream.DEMOGRAPHICS, persons, len(AGE_BANDS), 2)
 
 
-def national_ids(settings: WorldSettings, persons: Integers) -> Integers:
-    """The first seventeen digits of each person's national id: district, day of birth, a number of the day."""
+def birth_dates(settings: WorldSettings, persons: Integers) -> Integers:
+    """The eight digits of each person's day of birth, year first; nobody is born on a leap day."""
     seed, band = settings.seed, age_bands(settings, persons)
     age = LEAST_AGES[band] + chosen(seed, Stream.DEMOGRAPHICS, persons, 10**6, 5) % AGE_SPANS[band]
     days_after_newyear = chosen(seed, Stream.DEMOGRAPHICS, persons, 365, 6)
     month_and_day = np.array([100 * day.month + day.day for day in map(date.fromordinal, range(1, 366))])
-    born = 10_000 * (settings.start_date.year - age) + month_and_day[days_after_newyear]
+    born: Integers = 10_000 * (settings.start_date.year - age) + month_and_day[days_after_newyear]
+    return born
+
+
+def national_ids(settings: WorldSettings, persons: Integers) -> Integers:
+    """The first seventeen digits of each person's national id: district, day of birth, a number of the day."""
+    seed, born = settings.seed, birth_dates(settings, persons)
     district = REGION_CODES[chosen(seed, Stream.DEMOGRAPHICS, persons, len(REGION_CODES), 7)]
     ids: Integers = (district * 10**8 + born) * 10**3 + chosen(seed, Stream.DEMOGRAPHICS, persons, 1000, 8)
     return ids

@@ -16,16 +16,24 @@ from jobs.simulate.local_time import as_moments, next_export, second_of_day, wal
 from jobs.simulate.papers import open_id, open_ids
 from jobs.simulate.people import People, people
 from jobs.simulate.rings import ring_accounts, rings, rings_led_by
+from jobs.simulate.slips import MISTYPED_NAME_SHARE, birth_dates_as_told, name_slips
 
 REGISTRATION_SCHEMA = (
     "number long, registered_at timestamp_ntz, surname long, given_name long, email long, phone long,"
-    " home_store long, open_id long, phone_style long, email_style long, exported_at timestamp_ntz"
+    " home_store long, open_id long, birth_date long, name_slip long, phone_style long, email_style long,"
+    " exported_at timestamp_ntz"
 )
+ACCOUNTS_WITHOUT_BIRTH_DATE, CARDS_WITHOUT_BIRTH_DATE = 0.2, 0.15
+CARD_ISSUED = 2
 
 
 @dataclass(frozen=True, eq=False)
 class Telling:
-    """One occasion on which a source tells of its sign-ups: whose, of which day, and the day after which it is told."""
+    """One occasion on which a source tells of its sign-ups: whose, of which day, and the day after which it is told.
+
+    Args:
+        occasion: 0 for a person's account, 1 for the second one, 2 for the card.
+    """
 
     number: Integers
     email: Integers
@@ -41,6 +49,8 @@ def told(settings: WorldSettings, crowd: People, known: Contacts, telling: Telli
     owner = np.flatnonzero(telling.kept)
     persons, told_day = crowd.person_id[owner], telling.told_day[owner]
     second = second_of_day(uniform(settings.seed, Stream.JOINED_TIME, persons, min(telling.occasion, 1)))
+    is_card = telling.occasion == CARD_ISSUED
+    no_birth_date = CARDS_WITHOUT_BIRTH_DATE if is_card else ACCOUNTS_WITHOUT_BIRTH_DATE
     return {
         "number": telling.number[owner],
         "email": telling.email[owner],
@@ -50,6 +60,8 @@ def told(settings: WorldSettings, crowd: People, known: Contacts, telling: Telli
         "given_name": known.given_name[owner],
         "home_store": crowd.home_store[owner],
         "open_id": open_ids(settings, persons),
+        "birth_date": birth_dates_as_told(settings, persons, telling.occasion, no_birth_date),
+        "name_slip": name_slips(settings, persons, MISTYPED_NAME_SHARE if is_card else 0.0),
         "phone_style": chosen(settings.seed, Stream.ACCOUNT_TEXT, persons, 100, 2 * telling.occasion),
         "email_style": chosen(settings.seed, Stream.ACCOUNT_TEXT, persons, 100, 2 * telling.occasion + 1),
         "exported_at": as_moments(next_export(settings, told_day)),
@@ -87,7 +99,7 @@ def card_batch(settings: WorldSettings, persons: Integers) -> Columns:
     crowd = people(settings, persons)
     known = contacts(settings, crowd)
     day, kept = crowd.joined_day, known.card != NONE
-    return told(settings, crowd, known, Telling(known.card, known.email, known.card_phone, kept, day, day, 2))
+    return told(settings, crowd, known, Telling(known.card, known.email, known.card_phone, kept, day, day, CARD_ISSUED))
 
 
 def web_accounts(spark: SparkSession, settings: WorldSettings) -> DataFrame:
@@ -101,6 +113,7 @@ def web_accounts(spark: SparkSession, settings: WorldSettings) -> DataFrame:
         texts.email_as_typed(address, F.col("email_style")).alias("email"),
         texts.phone_as_typed("phone", F.col("phone_style")).alias("phone"),
         open_id("open_id").alias("open_id"),
+        texts.birth_date("birth_date", "-").alias("birth_date"),
         texts.listed(cities, F.col("home_store")).alias("city"),
         texts.utc_text("exported_at").alias("exported_at"),
     )
@@ -111,8 +124,9 @@ def member_cards(spark: SparkSession, settings: WorldSettings) -> DataFrame:
     return generated(spark, settings, card_batch, REGISTRATION_SCHEMA).select(
         texts.card_no("number").alias("card_no"),
         F.col("registered_at").cast("string").alias("issued_at"),
-        texts.full_name("surname", "given_name").alias("name"),
+        texts.as_mistyped(texts.full_name("surname", "given_name"), "name_slip").alias("name"),
         texts.phone_as_typed("phone", F.col("phone_style")).alias("phone"),
+        texts.birth_date("birth_date", "/").alias("birth_date"),
         texts.listed(store_ids(settings), F.col("home_store")).alias("store_id"),
         texts.utc_text("exported_at").alias("exported_at"),
     )

@@ -19,6 +19,7 @@ from jobs.simulate.draws import Columns, Integers, Numbers, Stream, chosen, scra
 from jobs.simulate.local_time import as_moments, next_export, second_of_day, wall_seconds_of
 from jobs.simulate.orders import ENTITY_SPAN, LINE_SPAN, OrderLines, Orders
 from jobs.simulate.seasons import day_count
+from jobs.simulate.slips import NO_SLIP, birth_dates_as_told
 from jobs.simulate.visits import COMPLETED, VIEW_SPAN, Events, agents, millis, networks
 
 FIRST_MEMBER = 2**29  # members are numbered above all persons
@@ -30,6 +31,7 @@ DEVICES_OF_RING = 2
 ACTIVE_DAYS = 28
 REGISTERED_DAYS_BEFORE = 10
 RING_RETURNED_SHARE = 0.6
+RING_WITHOUT_BIRTH_DATE = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +156,8 @@ def ring_accounts(settings: WorldSettings, crew: Rings) -> Columns:
         "given_name": crew.given_name,
         "home_store": chosen(seed, Stream.HOME_STORE, crew.ring, settings.stores),
         "open_id": np.zeros(len(members), dtype=np.int64),
+        "birth_date": birth_dates_as_told(settings, members, 0, RING_WITHOUT_BIRTH_DATE),
+        "name_slip": np.full(len(members), NO_SLIP, dtype=np.int64),
         "phone_style": chosen(seed, Stream.ACCOUNT_TEXT, members, 100),
         "email_style": chosen(seed, Stream.ACCOUNT_TEXT, members, 100, 1),
         "exported_at": as_moments(next_export(settings, day)),

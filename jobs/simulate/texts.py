@@ -113,6 +113,40 @@ def full_name(surname: str, given_name: str) -> Column:
     return F.concat(listed(surnames, F.col(surname)), listed(given_names, F.col(given_name)))
 
 
+def as_mistyped(name: Column, slip: str) -> Column:
+    """A name with one letter dropped, doubled or swapped with the next; as it is where the slip is below 0.
+
+    The slip is the kind (0, 1, 2) plus three times the place; a place behind the last letter counts from the first again.
+    """
+    length = F.length(name)
+    kind, place = F.col(slip) % 3, 1 + F.floor(F.col(slip) / 3) % length
+    first = 1 + F.floor(F.col(slip) / 3) % F.greatest(length - 1, F.lit(1))
+    before, letter, after = (
+        name.substr(F.lit(1), place - 1),
+        name.substr(place, F.lit(1)),
+        name.substr(place + 1, length),
+    )
+    swapped = F.concat(
+        name.substr(F.lit(1), first - 1),
+        name.substr(first + 1, F.lit(1)),
+        name.substr(first, F.lit(1)),
+        name.substr(first + 2, length),
+    )
+    return (
+        F.when(F.col(slip) < 0, name)
+        .when(kind == 0, F.concat(before, after))
+        .when(kind == 1, F.concat(before, letter, letter, after))
+        .otherwise(swapped)
+    )
+
+
+def birth_date(digits: str, separator: str) -> Column:
+    """A date like 1985-03-12 from its eight digits; null where there are none."""
+    text = F.col(digits).cast("string")
+    parts = [F.substring(text, *part) for part in ((1, 4), (5, 2), (7, 2))]
+    return F.when(F.col(digits) > 0, F.concat_ws(separator, *parts))
+
+
 def email(surname: str, given_name: str, number: str) -> Column:
     """The e-mail address of a person, normalised; null where the number is below 0."""
     surnames, given_names = ([name.split()[1] for name in names] for names in (SURNAMES, GIVEN_NAMES))

@@ -1,5 +1,6 @@
 """Kinds of personal values: one person's spellings give one value and one token, and a mask never gives the value back."""
 
+import datetime as dt
 import unicodedata
 from collections.abc import Callable
 
@@ -50,10 +51,12 @@ chinese_ids = st.from_regex(
 cards = st.from_regex(r"(62|4|5[1-5])[0-9]{13,15}", fullmatch=True).map(with_luhn_digit)
 uuids = st.uuids().filter(lambda uuid: uuid.int != 0).map(str)
 open_ids = st.from_regex(r"o[A-Za-z0-9_-]{27}", fullmatch=True)
+dates = st.dates(dt.date(1900, 1, 1), dt.date(2026, 12, 31))
 VALUES: dict[PersonalKind, st.SearchStrategy[str]] = {
     "phone": mobiles,
     "email": st.from_regex(r"[a-z0-9][a-z0-9.]{0,12}@[a-z]{1,8}\.com", fullmatch=True),
     "name": st.one_of(st.from_regex(r"[王李张刘陈][伟芳娜敏静]{1,2}", fullmatch=True), words),
+    "birth_date": dates.map(str),
     "address": st.from_regex(r"(浙江省)?(杭州|上海|石家庄)市[黄浦西湖]{2}区(长安|人民)路[1-9][0-9]?号", fullmatch=True),
     "national_id": chinese_ids,
     "device_id": uuids,
@@ -80,6 +83,11 @@ OF_KIND: dict[PersonalKind, list[Callable[[str], str]]] = {
     "phone": [lambda text: f"0086 {text}", lambda text: f"+86-{text[:3]}-{text[3:]}"],
     "email": LETTER_CASES,
     "name": LETTER_CASES[:1],
+    "birth_date": [
+        lambda text: text.replace("-", ""),
+        lambda text: text.replace("-", "/"),
+        lambda text: f"{text} 00:00:00",
+    ],
     "address": [lambda text: text.replace("市", "市 ").replace("号", " 号")],
     "national_id": [*LETTER_CASES, *GROUPS],
     "device_id": [*LETTER_CASES, lambda text: text.replace("-", ""), lambda text: text.replace("-", ":")],
@@ -202,6 +210,10 @@ def test_a_foreign_phone_is_read_by_its_region() -> None:
         ("payment_account", "gb29 NWBK 6016 1331 9268 19", "GB29NWBK60161331926819"),
         ("payment_account", "Pays@Example.com ", "pays@example.com"),
         ("name", "王 小明", "王小明"),
+        ("birth_date", "1985/3/7", "1985-03-07"),
+        ("birth_date", "1985年3月7日", "1985-03-07"),
+        ("birth_date", "19850230", "19850230"),
+        ("birth_date", "7.3.85", "7.3.85"),
         ("text", " Call me,\n\tplease ", "Call me, please"),
         ("address", "上海市 黄浦区　人民路 8 号", "上海市黄浦区人民路8号"),
     ],
@@ -236,6 +248,8 @@ def test_one_wrong_digit_of_a_card_number_is_noticed(known: str, place: int, wro
         ("name", "王小明", "王*"),
         ("name", "alice smith", "a***"),
         ("name", "王", "*"),
+        ("birth_date", "1985-03-07", "1985-**-**"),
+        ("birth_date", "7.3.85", "***"),
         ("address", "1 long road", "***"),
         ("address", "上海市黄浦区人民路8号", "上海市***"),
         ("address", "浙江省杭州市西湖区长安路3号", "浙江省杭州市***"),

@@ -44,6 +44,7 @@ VALUES: list[tuple[PersonalKind, str]] = [
     ("email", "王芳@例子.中国"),
     ("payment_account", "pay-bd4b4bb15e779780"),
     ("national_id", "E1234-5678"),
+    ("birth_date", "1953/07/04"),
     ("text", "Call me, please: the lid of my kettle is broken!"),
 ]
 (
@@ -62,6 +63,7 @@ VALUES: list[tuple[PersonalKind, str]] = [
     HAN_EMAIL,
     WALLET,
     PASSPORT,
+    BIRTH_DATE,
     SPOKEN,
 ) = range(len(VALUES))
 NEEDLES = needles_of(VALUES)
@@ -125,6 +127,10 @@ def numbers(report: Report) -> set[int]:
         (PASSPORT, "e12345678"),
         (PASSPORT, "E-1234-5678"),
         (SPOKEN, "call me please - the lid of my\nkettle is broken"),
+        (BIRTH_DATE, "born=1953-07-04T00:00:00"),
+        (BIRTH_DATE, "19530704"),
+        (BIRTH_DATE, "1953年7月4日"),
+        (BIRTH_DATE, "１９５３．7．4"),
         (IMEI, "352099001761481"),
         (IMEI, "35-209900-176148-1"),
     ],
