@@ -31,6 +31,7 @@ LONGER = {"jobs/lakehouse/settings.py": "one small class per section, read from 
 
 # Who may bring rows to the driver, and why these are few whatever the size of the data.
 ROWS_TO_THE_DRIVER = {
+    "identity/link_records.py": "linking.most_records accounts at most, and the sealed values that they tell; more are refused",
     "ingest/audit_feeds.py": "one row per feed",
     "ingest/load_files.py": "one row per file ever delivered",
     "ingest/shapes.py": "one row per new file of JSON",

@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from jobs.lakehouse.cleaning_settings import CleaningSettings
 from jobs.lakehouse.errors import ConfigurationError
+from jobs.lakehouse.linking_settings import LinkingSettings
 from jobs.lakehouse.part import Part
 from jobs.lakehouse.storage_settings import StorageSettings
 from jobs.lakehouse.wire_settings import DatabaseSettings, KafkaSettings
@@ -188,6 +189,7 @@ class Settings(BaseSettings):
     storage: StorageSettings = StorageSettings()
     cleaning: CleaningSettings = CleaningSettings()
     identity: IdentitySettings = IdentitySettings()
+    linking: LinkingSettings = LinkingSettings()
     features: FeatureSettings = FeatureSettings()
     churn: ChurnSettings = ChurnSettings()
     demand: DemandSettings = DemandSettings()
@@ -219,7 +221,8 @@ def load_settings(
         ConfigurationError: a file is missing, a key is unknown or a value is wrong.
     """
     folder = find_conf_dir(conf_dir)
-    layers: Layers = {}
+    linking = folder / "linking" / "accounts.yaml"
+    layers: Layers = {"linking": {"rules": _read_yaml(linking)}} if linking.is_file() else {}
     for file in (
         folder / "base.yaml",
         folder / "datasets" / dataset / "dataset.yaml",

@@ -45,6 +45,7 @@ JOBS = (
     "ingest.clean_payments",
     "ingest.clean_feedback",
     "ingest.collect_identifiers",
+    "identity.link_records",
 )
 
 

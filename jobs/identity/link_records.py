@@ -1,0 +1,132 @@
+"""Link accounts without a common identifier by names, birth dates, phones and cities as they were told, typing errors and all."""
+
+import sys
+
+import pandas as pd
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.identity.linking import Resources, linked_pairs
+from jobs.identity.linking_choice import PAIR_COLUMNS, REJECT
+from jobs.lakehouse.errors import ConfigurationError
+from jobs.lakehouse.job import Job
+from jobs.lakehouse.keys import Keys
+from jobs.lakehouse.linking_settings import LinkingModel, LinkingSettings
+from jobs.lakehouse.personal import opened
+from jobs.lakehouse.run import Run
+from jobs.lakehouse.vault import VALUES
+
+LINKS, REVIEWS, STORES = "silver.record_links", "silver.link_reviews", "silver.stores"
+JOB = Job(
+    reads=("silver.accounts", STORES, VALUES),
+    writes=(LINKS, REVIEWS),
+    settings=(LinkingSettings,),
+    can_lack=(STORES,),
+)
+PERSONAL = ("name", "birth_date", "phone", "email")
+PAIR_SCHEMA = (
+    "left_account_id string, right_account_id string, match_probability double, match_weight double, decision string"
+)
+
+
+def as_first_told(accounts: DataFrame, stores: DataFrame | None, time_zone: str) -> DataFrame:
+    """One row per account as it was first told: tokens, masks, city or that of its store, day of registration.
+
+    What was told later would make a link known before its evidence was.
+    """
+    first = accounts.where("revision = 1")
+    city = F.col("city")
+    if stores is not None:
+        places = stores.where("revision = 1").select("store_id", F.col("city").alias("store_city"))
+        first, city = first.join(F.broadcast(places), on="store_id", how="left"), F.coalesce("city", "store_city")
+    registered_on = F.to_date(F.from_utc_timestamp("registered_at", time_zone)).cast("string")
+    return first.select(
+        "account_id",
+        "arrived_at",
+        *[f"{kind}_token" for kind in PERSONAL],
+        "name_masked",
+        "phone_masked",
+        city.alias("city"),
+        registered_on.alias("registered_on"),
+    )
+
+
+def sealed_values(told: DataFrame, values: DataFrame) -> DataFrame:
+    """One row per personal value of these accounts, sealed."""
+    tokens = told.select(F.explode(F.array(*[f"{kind}_token" for kind in PERSONAL])).alias("token"))
+    return values.join(tokens.where("token is not null").distinct(), on="token", how="left_semi").select(
+        "token", "_ciphertext"
+    )
+
+
+def as_pairs(
+    told: DataFrame, values: DataFrame, keys: Keys, model: LinkingModel, settings: LinkingSettings
+) -> pd.DataFrame:
+    """One row per pair of accounts that are linked or to be looked at.
+
+    The sealed values come to this process and are opened here, so that no plain one passes through Spark.
+
+    Raises:
+        ConfigurationError: there are more accounts than one process may hold.
+    """
+    named = told.where("name_token is not null")
+    count = named.count()
+    if count > settings.most_records:
+        raise ConfigurationError(
+            f"{count:,} accounts are to be linked, and one process holds {settings.most_records:,}: raise linking.most_records, "
+            "and linking.memory_mib with it (some 4 KiB an account)"
+        )
+    rows = named.drop("arrived_at", "name_masked", "phone_masked").toPandas()
+    sealed = sealed_values(named, values).toPandas()
+    plain = {
+        token: opened(keys, bytes(text), token)
+        for token, text in zip(sealed["token"], sealed["_ciphertext"], strict=True)
+    }
+    records = rows.rename(columns={"account_id": "record_id"})
+    for kind in PERSONAL:
+        records[kind] = records.pop(f"{kind}_token").map(plain)
+    pairs = linked_pairs(records, model, Resources(settings.memory_mib, settings.threads))
+    return pairs[pairs["decision"] != REJECT]
+
+
+def as_record_links(pairs: DataFrame, told: DataFrame, model: LinkingModel) -> DataFrame:
+    """One row per pair that is linked or to be looked at, with when its later account arrived."""
+    for side in ("left", "right"):
+        arrivals = told.select(
+            F.col("account_id").alias(f"{side}_account_id"), F.col("arrived_at").alias(f"_{side}_at")
+        )
+        pairs = pairs.join(arrivals, on=f"{side}_account_id", how="inner")
+    return pairs.withColumn("arrived_at", F.greatest("_left_at", "_right_at")).withColumn(
+        "linking_rules", F.lit(model.digest)
+    )
+
+
+def as_reviews(links: DataFrame, told: DataFrame) -> DataFrame:
+    """One row per pair to be looked at, with what may be shown of its accounts."""
+    open_links = links.where("decision = 'review'")
+    for side in ("left", "right"):
+        shown = [F.col(name).alias(f"{side}_{name}") for name in ("name_masked", "phone_masked", "city")]
+        of_side = told.select(F.col("account_id").alias(f"{side}_account_id"), *shown)
+        open_links = open_links.join(of_side, on=f"{side}_account_id", how="inner")
+    return open_links
+
+
+def build(run: Run) -> None:
+    settings = run.part(LinkingSettings)
+    if settings.rules is None:
+        raise ConfigurationError(
+            f"{run.settings.conf_dir}/linking/accounts.yaml is missing: it says how accounts are compared"
+        )
+    stores = run.read(STORES) if run.has(STORES) else None
+    told = as_first_told(run.read("silver.accounts"), stores, run.time_zone)
+    pairs = pd.DataFrame(columns=PAIR_COLUMNS)
+    if run.has(VALUES):
+        pairs = as_pairs(told, run.read(VALUES), run.keys(), settings.rules, settings)
+    found = run.spark.createDataFrame(pairs, PAIR_SCHEMA) if len(pairs) else run.spark.createDataFrame([], PAIR_SCHEMA)
+    links = as_record_links(found, told, settings.rules)
+    run.publish(LINKS, links)
+    run.publish(REVIEWS, as_reviews(links, told))
+
+
+if __name__ == "__main__":
+    sys.exit(JOB.main(__doc__, build))

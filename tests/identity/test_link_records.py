@@ -1,0 +1,182 @@
+"""Link records: accounts from the vault to links and a queue of reviews, with nothing plain in either and nothing known too early."""
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs.identity import link_records
+from jobs.identity.linking_choice import PAIR_COLUMNS
+from jobs.lakehouse.errors import ConfigurationError
+from jobs.lakehouse.keys import Keys
+from jobs.lakehouse.linking_settings import LinkingModel, LinkingSettings
+from jobs.lakehouse.settings import Settings
+from tests.conftest import MakeSettings
+from tests.identity.people import with_copies
+from tests.lakes import conf_with, run_job, table
+from tests.rows import account, frame_of, row_of
+
+FEED = {
+    "files": "members/*.csv",
+    "arrival": "try_to_timestamp(told_at)",
+    "fields": [
+        {"name": "number", "description": "Number."},
+        {"name": "name", "personal": "name", "description": "Name."},
+        {"name": "phone", "personal": "phone", "description": "Phone."},
+        {"name": "birth_date", "personal": "birth_date", "description": "Birth date."},
+        {"name": "city", "description": "City."},
+        {"name": "told_at", "description": "When it was told."},
+    ],
+    "tables": {
+        "accounts": {
+            "columns": {
+                "account_id": "concat('members:', number)",
+                "account_kind": "'card'",
+                "registered_at": "try_to_timestamp(told_at)",
+                **{f"{kind}_token": f"{kind}_token" for kind in ("name", "phone", "birth_date")},
+                **{f"{kind}_masked": f"{kind}_masked" for kind in ("name", "phone")},
+                "city": "city",
+            }
+        }
+    },
+}
+FIRST, LATER = dt.datetime(2025, 1, 1), dt.datetime(2025, 3, 1)
+PERSONS, COPIES = 120, 40
+
+
+def written(folder: Path) -> pd.DataFrame:
+    """The members of one feed, whose later members are earlier ones with an error, and their file in a folder."""
+    (folder / "data/members").mkdir(parents=True)
+    rows = pd.DataFrame(with_copies(PERSONS, COPIES, is_chinese=True))
+    told = pd.DataFrame(
+        {
+            "number": rows["record_id"],
+            "name": rows["surname"] + rows["given_name"],
+            "phone": rows["phone"].map(lambda phone: f"138{phone[:8]}" if phone else ""),
+            "birth_date": rows["birth_date"],
+            "city": rows["town"],
+            "told_at": [LATER if "copy" in number else FIRST for number in rows["record_id"]],
+        }
+    )
+    told.to_csv(folder / "data/members/members.csv", index=False)
+    return told
+
+
+@pytest.fixture(scope="module")
+def linked(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, pd.DataFrame]:
+    from tests.lakes import settings_in
+
+    folder = tmp_path_factory.mktemp("links")
+    told = written(folder)
+    settings = settings_in(folder, "club", conf_with(folder, "club", {"members": FEED}))
+    for name in ("ingest.load_files", "ingest.clean_accounts", "identity.link_records"):
+        run_job(spark, settings, name)
+    return settings, told
+
+
+def rows_of(rows: DataFrame) -> list[dict[str, object]]:
+    return [row.asDict() for row in rows.collect()]
+
+
+def test_copies_are_linked_when_the_later_one_arrived(
+    spark: SparkSession, linked: tuple[Settings, pd.DataFrame]
+) -> None:
+    links = rows_of(table(spark, linked[0], "silver.record_links"))
+    accepted = {(row["left_account_id"], row["right_account_id"]) for row in links if row["decision"] == "accept"}
+    true = {(f"members:p{number:04}", f"members:p{number:04}-copy") for number in range(COPIES)}
+    assert len(accepted & true) >= 0.9 * COPIES
+    assert len(accepted - true) <= 1
+    assert {row["arrived_at"] for row in links if "copy" in str(row["right_account_id"])} == {LATER}
+    assert all(str(row["left_account_id"]) < str(row["right_account_id"]) for row in links)
+
+
+def test_a_second_run_has_nothing_to_do_and_a_forced_one_finds_the_same(
+    spark: SparkSession, linked: tuple[Settings, pd.DataFrame]
+) -> None:
+    settings = linked[0]
+    assert run_job(spark, settings, "identity.link_records").outcome == "already done"
+    before = rows_of(table(spark, settings, "silver.record_links").orderBy("left_account_id", "right_account_id"))
+    assert run_job(spark, settings, "identity.link_records", force=True).outcome == "done"
+    after = rows_of(table(spark, settings, "silver.record_links").orderBy("left_account_id", "right_account_id"))
+    assert after == before
+
+
+def test_no_plain_value_stands_in_what_is_written(spark: SparkSession, linked: tuple[Settings, pd.DataFrame]) -> None:
+    settings, told = linked
+    shown = json.dumps(
+        [rows_of(table(spark, settings, name)) for name in ("silver.record_links", "silver.link_reviews", "ops.runs")],
+        default=str, ensure_ascii=False,
+    )  # fmt: skip
+    for column in ("name", "phone", "birth_date"):
+        assert [value for value in told[column] if value and value in shown] == []
+
+
+def test_changed_rules_link_anew(spark: SparkSession, linked: tuple[Settings, pd.DataFrame]) -> None:
+    settings = linked[0]
+    assert settings.linking.rules is not None
+    stricter = settings.linking.rules.model_copy(update={"accept_probability": 0.99})
+    changed = settings.model_copy(update={"linking": settings.linking.model_copy(update={"rules": stricter})})
+    assert run_job(spark, changed, "identity.link_records", dry_run=True).outcome == "would run"
+
+
+def test_more_accounts_than_one_process_holds_are_refused(spark: SparkSession) -> None:
+    told = link_records.as_first_told(
+        frame_of(spark, "silver.accounts", *[account(account_id=f"a{n}", name_token=f"t{n}") for n in range(3)]),
+        None,
+        "UTC",
+    )
+    values = frame_of(spark, "vault.personal_values", row_of("vault.personal_values"))
+    keys = Keys("aaaaaaaa", b"1" * 32, b"2" * 32)
+    model = LinkingModel.model_validate({"columns": {"name": {"kind": "name"}}})
+    with pytest.raises(ConfigurationError, match=r"linking\.most_records"):
+        link_records.as_pairs(told, values, keys, model, LinkingSettings(most_records=2))
+
+
+def test_only_what_was_told_first_counts_and_a_store_has_its_city(spark: SparkSession) -> None:
+    accounts = [
+        account(account_id="a", revision=1, arrived_at=FIRST, phone_token="p1", store_id="S1"),
+        account(account_id="a", revision=2, arrived_at=LATER, phone_token="p2", store_id="S1"),
+        account(account_id="b", revision=1, arrived_at=LATER, city="Wuhan", registered_at=dt.datetime(2025, 1, 1, 23)),
+    ]
+    stores = [row_of("silver.stores", store_id="S1", city="Beijing", revision=1)]
+    told = link_records.as_first_told(
+        frame_of(spark, "silver.accounts", *accounts), frame_of(spark, "silver.stores", *stores), "Asia/Shanghai"
+    )
+    found = {row.account_id: (row.phone_token, row.city, row.registered_on) for row in told.collect()}
+    assert found == {"a": ("p1", "Beijing", None), "b": (None, "Wuhan", "2025-01-02")}
+
+
+def test_the_queue_shows_masks_of_pairs_to_be_reviewed_only(spark: SparkSession) -> None:
+    accounts = [
+        account(account_id=name, name_masked=f"{name}*", arrived_at=at)
+        for name, at in (("a", FIRST), ("b", LATER), ("c", FIRST))
+    ]
+    told = link_records.as_first_told(frame_of(spark, "silver.accounts", *accounts), None, "UTC")
+    pairs = spark.createDataFrame(
+        pd.DataFrame([("a", "b", 0.7, 1.2, "review"), ("a", "c", 0.99, 7.0, "accept")], columns=PAIR_COLUMNS),
+        link_records.PAIR_SCHEMA,
+    )
+    model = LinkingModel.model_validate({"columns": {"name": {"kind": "name"}}})
+    links = link_records.as_record_links(pairs, told, model)
+    assert {(row.right_account_id, row.arrived_at) for row in links.collect()} == {("b", LATER), ("c", FIRST)}
+    (review,) = link_records.as_reviews(links, told).collect()
+    assert (review.left_name_masked, review.right_name_masked, review.right_account_id) == ("a*", "b*", "b")
+
+
+def test_a_dataset_without_names_gets_empty_tables(spark: SparkSession, settings: MakeSettings, tmp_path: Path) -> None:
+    told = written(tmp_path)[["number", "city", "told_at"]]
+    told.to_csv(tmp_path / "data/members/members.csv", index=False)
+    columns = {"account_id": "concat('members:', number)", "account_kind": "'card'", "city": "city"}
+    feed = {
+        **FEED,
+        "fields": [field for field in FEED["fields"] if "personal" not in field],
+        "tables": {"accounts": {"columns": columns}},
+    }
+    nameless = settings("club", conf_with(tmp_path, "club", {"members": feed}))
+    for name in ("ingest.load_files", "ingest.clean_accounts", "identity.link_records"):
+        run_job(spark, nameless, name)
+    assert table(spark, nameless, "silver.record_links").isEmpty()
+    assert table(spark, nameless, "silver.link_reviews").isEmpty()
