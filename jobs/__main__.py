@@ -1,4 +1,4 @@
-"""The one door: python -m jobs {list, graph, run, show, restore, requeue, rotate-keys, register, docs, tier, vacuum}."""
+"""The one door: python -m jobs {list, graph, run, show, restore, identity, requeue, rotate-keys, register, docs, tier, vacuum}."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib.resources import files
 
+from jobs.identity import door as identity
 from jobs.ingest import retries
 from jobs.lakehouse import catalog, dictionary, requeue, rotation, storage
 from jobs.lakehouse.cli import add_run_options, guarded, run_jobs, settings_of
@@ -105,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
     running.set_defaults(command=run)
     catalog.add_commands(commands)
     dictionary.add_commands(commands, all_jobs)
+    identity.add_commands(commands, add_run_options)
     requeue.add_commands(commands, all_jobs, retries.retry_of)
     rotation.add_commands(commands)
     storage.add_commands(commands)

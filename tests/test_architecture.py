@@ -32,6 +32,8 @@ LONGER = {"jobs/lakehouse/settings.py": "one small class per section, read from 
 # Who may bring rows to the driver, and why these are few whatever the size of the data.
 ROWS_TO_THE_DRIVER = {
     "identity/link_records.py": "linking.most_records accounts at most, and the sealed values that they tell; more are refused",
+    "identity/door.py": "the links of one customer, two hundred of them",
+    "identity/overrides.py": "one row per pair of accounts that a person spoke of",
     "ingest/audit_feeds.py": "one row per feed",
     "ingest/load_files.py": "one row per file ever delivered",
     "ingest/shapes.py": "one row per new file of JSON",
@@ -47,8 +49,8 @@ CLOCKS = ("now", "today", "utcnow", "current_timestamp", "current_date", "localt
 CLOCK_IN_SQL = re.compile(r"\b(current_date|current_timestamp|localtimestamp|curdate)\b|\bnow\(\)", re.IGNORECASE)
 # A delivery that declares no arrival of its own arrives when it is loaded.
 ASK_THE_CLOCK = ("lakehouse/", "ingest/load_files.py", "ingest/load_tables.py", "ingest/stream_topics.py")
-# Written outside the suite, by brokers and databases.
-BY_WIRE = ("topics.*", "database.*")
+# Written outside the jobs, by brokers, databases, and persons at the door.
+BY_WIRE = ("topics.*", "database.*", "ops.identity_overrides")
 
 
 def told(file: Path) -> str:

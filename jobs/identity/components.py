@@ -1,28 +1,20 @@
-"""Connected components of the graph whose edges are accounts and the identifiers seen with them."""
+"""Connected components of edges between 64-bit ids, by contraction or by GraphFrames, checked against the edges."""
 
 from __future__ import annotations
 
+from functools import reduce
+
 from graphframes import GraphFrame
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lakehouse.errors import QualityGateError
+from jobs.identity.union_find import as_forest, as_labels, refuse_torn
+from jobs.lakehouse.caching import cached
+from jobs.lakehouse.settings import IdentitySettings
 
-
-def accepted_links(identifiers: DataFrame, max_accounts: dict[str, int]) -> DataFrame:
-    """The links that count: of each identifier the first accounts to arrive, as many as its kind allows.
-
-    An identifier seen with more accounts is shared by nature (a shop's phone, a tablet in a family): later accounts
-    are not joined by it. Since the first to arrive are kept, a link never vanishes because of what comes later.
-
-    Args:
-        identifiers: rows of silver.identifiers with `account_origin`.
-        max_accounts: by kind, the most accounts that one value may join.
-    """
-    caps = F.create_map(*[F.lit(entry) for kind in sorted(max_accounts) for entry in (kind, max_accounts[kind])])
-    arrivals = Window.partitionBy("identifier_kind", "identifier_value").orderBy("arrived_at", "account_origin")
-    ranked = identifiers.withColumn("_rank", F.row_number().over(arrivals))
-    return ranked.where(F.col("_rank") <= F.coalesce(F.try_element_at(caps, "identifier_kind"), F.lit(0))).drop("_rank")
+EDGES, LABELS = "src long, dst long", "id long, component long"
+# Each round leaves at most half of the ids that are not yet with their smallest; ten leave one in a thousand of the worst graph.
+ROUNDS = 10
 
 
 def node_id(kind: Column, value: Column) -> Column:
@@ -30,54 +22,107 @@ def node_id(kind: Column, value: Column) -> Column:
     return F.xxhash64(kind, value)
 
 
-def with_component(accounts: DataFrame, links: DataFrame) -> DataFrame:
-    """One row per account and per link (its identifier set), with the connected component that it lies in.
+def with_components(edges: DataFrame, settings: IdentitySettings) -> DataFrame:
+    """One row per id of the edges, with the connected component that it lies in.
+
+    By `contract`, edges that one process can hold are joined there, in one pass; more than that are contracted
+    by rounds in which each id takes the smallest of its neighbours (Kiveris and others, Connected components in MapReduce
+    and beyond, 2014), until what is left fits, or GraphFrames joins the rest. A component is then called by its smallest id.
 
     Args:
-        accounts: `account_id`, `arrived_at`, `account_origin`.
-        links: `account_id`, `identifier_kind`, `identifier_value`, `arrived_at`, `account_origin`, `identifier_origin`.
+        edges: `src` and `dst`, read more than once where there are many of them.
+        settings: the engine, and how many edges one process may hold.
 
     Raises:
-        QualityGateError: the result contradicts its own edges; nothing is published.
+        QualityGateError: the result contradicts its own edges.
     """
-    told = accounts.select(
-        "account_id",
-        F.lit(None).cast("string").alias("identifier_kind"),
-        F.lit(None).cast("string").alias("identifier_value"),
-        "arrived_at",
-        "account_origin",
-        F.lit(None).cast("string").alias("identifier_origin"),
-    )
-    told = told.unionByName(links.select(*told.columns))
-    told = told.withColumn("_account_node", node_id(F.lit("account"), F.col("account_id")))
-    told = told.withColumn("_identifier_node", node_id(F.col("identifier_kind"), F.col("identifier_value"))).persist()
-    edges = told.where("identifier_kind is not null").select(
-        F.col("_account_node").alias("src"), F.col("_identifier_node").alias("dst")
-    )
-    nodes = told.select(F.col("_account_node").alias("id")).union(edges.select("dst")).distinct().persist()
-    try:
-        components = GraphFrame(nodes, edges).connectedComponents()
-        _check(nodes, edges, components)
-        joined = told.join(
-            components.select(F.col("id").alias("_account_node"), "component"), on="_account_node", how="inner"
-        )
-        return joined.drop("_account_node", "_identifier_node").localCheckpoint()
-    finally:
-        nodes.unpersist()
-        told.unpersist()
+    if settings.engine == "graphframes":
+        return checked(edges, by_graphframes(edges))
+    if edges.count() <= settings.edges_per_process:
+        return edges.repartition(1).mapInArrow(as_labels, LABELS)
+    return checked(edges, by_contraction(edges, settings.edges_per_process))
 
 
-def _check(nodes: DataFrame, edges: DataFrame, components: DataFrame) -> None:
-    """Every node has one component, and every edge lies inside one."""
-    ends = components.select(F.col("id"), F.col("component"))
-    torn = (
-        edges.join(ends.select(F.col("id").alias("src"), F.col("component").alias("one")), on="src", how="left")
-        .join(ends.select(F.col("id").alias("dst"), F.col("component").alias("other")), on="dst", how="left")
-        .where(~F.col("one").eqNullSafe(F.col("other")))
-    )
-    torn_count, expected, found = torn.count(), nodes.count(), ends.count()
-    if torn_count or expected != found:
-        raise QualityGateError(
-            f"connected components are wrong: {torn_count} edges between two components, "
-            f"{found} nodes for {expected}; run again, and report it if it comes back"
-        )
+def by_graphframes(edges: DataFrame) -> DataFrame:
+    """Components by GraphFrames alone; a checkpoint folder must be set."""
+    ids = edges.select(F.col("src").alias("id")).union(edges.select("dst")).distinct()
+    with cached(ids), cached(edges):
+        found: DataFrame = GraphFrame(ids, edges.where("src <> dst")).connectedComponents()
+        return found.select("id", "component").checkpoint()
+
+
+def by_contraction(edges: DataFrame, edges_per_process: int) -> DataFrame:
+    """Components by rounds of smallest neighbours, then in one process or by GraphFrames; a checkpoint folder must be set."""
+    ids = edges.select(F.col("src").alias("id")).union(edges.select("dst"))
+    left = edges.mapInArrow(as_forest, EDGES).checkpoint()
+    steps: list[DataFrame] = []
+    while len(steps) < ROUNDS and left.count() > edges_per_process:
+        both = left.union(left.select("dst", "src"))
+        step = both.groupBy(F.col("src").alias("id")).agg(F.min("dst").alias("smallest"))
+        step = step.select("id", F.least("id", "smallest").alias("component")).checkpoint()
+        steps.append(step)
+        left = _moved(left, step).mapInArrow(as_forest, EDGES).checkpoint()
+    fits = left.count() <= edges_per_process
+    labels = left.repartition(1).mapInArrow(as_labels, LABELS) if fits else by_graphframes(left)
+    found = reduce(_through, reversed(steps), labels)
+    # An id whose only edge leads to itself is a component too.
+    return _through(found, ids.distinct().withColumn("component", F.col("id"))).checkpoint()
+
+
+def _moved(edges: DataFrame, step: DataFrame) -> DataFrame:
+    """The edges between the groups of a step, each once and none inside a group."""
+    one = step.select(F.col("id").alias("src"), F.col("component").alias("one"))
+    other = step.select(F.col("id").alias("dst"), F.col("component").alias("other"))
+    ends = edges.join(one, on="src", how="inner").join(other, on="dst", how="inner").where("one <> other")
+    return ends.select(F.least("one", "other").alias("src"), F.greatest("one", "other").alias("dst")).distinct()
+
+
+def _through(labels: DataFrame, step: DataFrame) -> DataFrame:
+    """The step's ids with the component of the group that they went into, or that group where it went no further."""
+    later = labels.select(F.col("id").alias("component"), F.col("component").alias("later"))
+    joined = step.join(later, on="component", how="left")
+    return joined.select("id", F.coalesce("later", "component").alias("component"))
+
+
+def checked(edges: DataFrame, components: DataFrame) -> DataFrame:
+    """The components, once every edge is found to lie inside one and every id to have one.
+
+    Raises:
+        QualityGateError: they contradict the edges.
+    """
+    ends = components.select("id", "component")
+    told = edges.join(ends.select(F.col("id").alias("src"), F.col("component").alias("one")), on="src", how="left")
+    told = told.join(ends.select(F.col("id").alias("dst"), F.col("component").alias("other")), on="dst", how="left")
+    torn = told.where(~F.col("one").eqNullSafe(F.col("other")) | F.col("one").isNull()).count()
+    ids = edges.select(F.col("src").alias("id")).union(edges.select("dst")).distinct()
+    refuse_torn(torn, ends.count(), ids.count())
+    return components
+
+
+def grown(components: DataFrame, added: DataFrame, settings: IdentitySettings) -> DataFrame:
+    """The components after more edges have come: as if all edges had been joined anew, at the cost of the new ones.
+
+    Args:
+        components: `id` and `component`, the smallest id of each component, of the edges so far.
+        added: the edges that came, `src` and `dst`.
+        settings: as for `with_components`.
+    """
+    ends = added.select(F.col("src").alias("id")).union(added.select("dst")).distinct()
+    now = F.coalesce("component", "id").alias("component")
+    known = ends.join(components, on="id", how="left").select("id", now)
+    with cached(known):
+        merged = with_components(_lifted(added, known), settings)
+        with cached(merged):
+            first = merged.select(F.col("component").alias("later"), F.col("id").alias("component"))
+            kept = components.join(F.broadcast(first), on="component", how="left")
+            kept = kept.select("id", F.coalesce("later", "component").alias("component"))
+            new = known.join(components, on="id", how="left_anti").join(F.broadcast(first), on="component", how="left")
+            return kept.union(new.select("id", F.coalesce("later", "component").alias("component"))).checkpoint()
+
+
+def _lifted(edges: DataFrame, known: DataFrame) -> DataFrame:
+    """The edges between the components of their ends."""
+    one = known.select(F.col("id").alias("src"), F.col("component").alias("one"))
+    other = known.select(F.col("id").alias("dst"), F.col("component").alias("other"))
+    ends = edges.join(one, on="src", how="inner").join(other, on="dst", how="inner")
+    return ends.select(F.col("one").alias("src"), F.col("other").alias("dst"))

@@ -2,97 +2,138 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby, pairwise
+from operator import itemgetter
+from typing import Any
 
 import pandas as pd
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
+from jobs.identity.clusters import Rules
+from jobs.identity.replay import Node, Span, Told, replayed
+
+COLUMNS = (
+    "component", "at", "account_id", "account_origin", "rule", "identifier_kind", "identifier_value", "identifier_group",
+    "identifier_origin", "name", "confidence", "is_exact", "is_owner",
+)  # fmt: skip
 HISTORY_SCHEMA = (
-    "identifier_kind string, identifier_value string, valid_from timestamp, valid_to timestamp, customer_id string"
+    "component long, account_id string, rule string, identifier_kind string, identifier_value string,"
+    " identifier_group string, since long, until long, customer_id string, customer_id_exact string,"
+    " ended_by string"
 )
-Node = tuple[str, str]
+Row = tuple[int, str | None, str | None, str, str, str, int | None, int | None, str | None, str | None, str | None]
 
 
-@dataclass
-class Holding:
-    """The accounts and identifiers that are one customer at a time of the replay."""
+def as_history(told: DataFrame, rules: Rules) -> DataFrame:
+    """One row per account or identifier and time in which it belonged to one customer, and one per link that is refused.
 
-    minted_at: pd.Timestamp
-    minted_from: str
-    members: list[Node] = field(default_factory=list)
-
-    @property
-    def age(self) -> tuple[pd.Timestamp, str]:
-        """What decides which of two customers keeps its id: the older one, ties by the account's origin."""
-        return self.minted_at, self.minted_from
-
-    @property
-    def customer_id(self) -> str:
-        """The id, minted once from the first account: 64 bits, as `c-` and hexadecimal digits."""
-        return "c-" + hashlib.sha256(self.minted_from.encode()).hexdigest()[:16]
-
-
-def as_history(told: DataFrame) -> DataFrame:
-    """One row per account or identifier and time in which it belonged to one customer.
-
-    It depends on links and their arrival alone, so that days loaded in any order, or twice, give the same ids.
+    It depends on links and their arrival alone, so that days loaded in any order, or twice, give the same rows. A refused
+    link has its `account_id` and `rule`, and no customer; times are microseconds of Unix time.
 
     Args:
-        told: `account_id`, `identifier_kind`, `identifier_value` (null for an account by itself), `arrived_at`, `component`,
-            `account_origin` and `identifier_origin`.
+        told: the columns `COLUMNS`; an account by itself has no rule, `at` is its arrival in microseconds.
+        rules: the kinds of links, and who must never be joined.
     """
-    by_component = told.repartition("component").drop("component")
-    return by_component.mapInPandas(_replay_partition, HISTORY_SCHEMA)
+    ordered = told.select(*COLUMNS).repartition("component")
+    ordered = ordered.sortWithinPartitions(
+        "component", "at", F.col("rule") != "", "account_origin", "rule", "identifier_origin", "identifier_group"
+    )
+    return ordered.mapInPandas(_of_partition(rules), HISTORY_SCHEMA)
 
 
-def _replay_partition(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    parts = list(batches)
-    if parts:
-        told = pd.concat(parts, ignore_index=True).astype(
-            {"identifier_kind": object, "identifier_value": object, "identifier_origin": object}
-        )
-        yield replayed(told)
+def _of_partition(rules: Rules) -> Callable[[Iterable[pd.DataFrame]], Iterator[pd.DataFrame]]:
+    def of_partition(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        for batch in components_of(batches):
+            rows: list[Row] = []
+            for component, lines in groupby(batch, key=itemgetter(0)):
+                story, is_exact, is_owner = [], [], []
+                for line in lines:
+                    story.append(Told(*line[1:-2]))
+                    is_exact.append(line[-2])
+                    is_owner.append(line[-1])
+                rows += history_of(component, story, is_exact, is_owner, rules)
+            yield as_frame(rows)
+
+    return of_partition
 
 
-def replayed(told: pd.DataFrame) -> pd.DataFrame:
-    """The history of whole components: each row of `told` is an account or link becoming known at `arrived_at`.
+def components_of(batches: Iterable[pd.DataFrame]) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows of batches, cut so that no component is in two pieces; what a piece lacks waits for the next batch."""
+    waiting: list[tuple[Any, ...]] = []
+    for batch in batches:
+        lines = list(zip(*(batch[name].array for name in COLUMNS), strict=True))
+        last = lines[-1][0]
+        cut = next((place for place in range(len(lines) - 1, -1, -1) if lines[place][0] != last), -1) + 1
+        if cut:
+            yield waiting + lines[:cut]
+            waiting = lines[cut:]
+        else:
+            waiting += lines
+    if waiting:
+        yield waiting
 
-    Ties and ids go by origins, which a rotation of the key leaves as they are.
+
+def as_frame(rows: Sequence[Row]) -> pd.DataFrame:
+    """The rows in columns of the schema's types."""
+    names = [part.split()[0] for part in HISTORY_SCHEMA.split(", ")]
+    return pd.DataFrame(rows, columns=names).astype({"since": "Int64", "until": "Int64"})
+
+
+def history_of(
+    component: int, story: Sequence[Told], exact: Sequence[bool], owned: Sequence[bool], rules: Rules
+) -> list[Row]:
+    """The rows of one component: both strictnesses are replayed, and their times laid over each other.
+
+    Args:
+        component: its id, told with each row.
+        story: accounts and links in the order in which they became known.
+        exact: for each of them, whether the stricter of the two ids counts it.
+        owned: for each of them, whether its identifier belongs to this group of those that share it; no other is told.
+        rules: the kinds of links, and who must never be joined.
     """
-    ordered = told.assign(
-        _kind=told["identifier_kind"].fillna(""),
-        _value=told["identifier_value"].fillna(""),
-        _origin=told["identifier_origin"].fillna(""),
-    )
-    ordered = ordered.sort_values(["arrived_at", "account_origin", "_kind", "_origin"], kind="stable")
-    holdings: dict[Node, Holding] = {}
-    open_since: dict[Node, pd.Timestamp] = {}
-    closed: list[tuple[str, str, pd.Timestamp, pd.Timestamp | None, str]] = []
-    columns = ("account_id", "account_origin", "_kind", "_value", "arrived_at")
-    for account_id, account_origin, kind, value, arrived_at in zip(*(ordered[name] for name in columns), strict=True):
-        account = ("account", account_id)
-        if account not in holdings:
-            holdings[account] = Holding(arrived_at, account_origin, [account])
-            open_since[account] = arrived_at
-        if not kind:
-            continue
-        identifier = (kind, value)
-        if identifier not in holdings:
-            holdings[account].members.append(identifier)
-            holdings[identifier] = holdings[account]
-            open_since[identifier] = arrived_at
-        elif holdings[identifier] is not holdings[account]:
-            kept, lost = sorted((holdings[identifier], holdings[account]), key=lambda holding: holding.age)
-            for member in lost.members:
-                if open_since[member] < arrived_at:
-                    closed.append((*member, open_since[member], arrived_at, lost.customer_id))
-                open_since[member] = arrived_at
-                holdings[member] = kept
-            kept.members += lost.members
-    closed += [(*node, since, None, holdings[node].customer_id) for node, since in open_since.items()]
-    history = pd.DataFrame(
-        closed, columns=["identifier_kind", "identifier_value", "valid_from", "valid_to", "customer_id"]
-    )
-    return history.astype({"valid_from": "datetime64[us]", "valid_to": "datetime64[us]"})
+    spans, refused = replayed(story, rules)
+    sure = [told for told, is_exact in zip(story, exact, strict=True) if is_exact or not told.rule]
+    exact_spans = spans if len(sure) == len(story) else replayed(sure, rules)[0]
+    mine = {told.node for told, is_owner in zip(story, owned, strict=True) if is_owner or told.kind == "account"}
+    rows: list[Row] = [
+        (component, None, None, *span.node, span.since, span.until, span.customer_id, exact_id, span.ended_by)
+        for span, exact_id in laid_over(spans, exact_spans)
+        if span.node[0] == "account" or span.node in mine
+    ]
+    rows += [
+        (component, told.account, told.rule, told.kind, told.value, told.group, None, None, None, None, None)
+        for told in refused
+    ]
+    return rows
+
+
+def laid_over(spans: Sequence[Span], exact: Sequence[Span]) -> Iterator[tuple[Span, str | None]]:
+    """The spans, cut where the stricter customer of a node changes, with the id of that one; None where there is none."""
+    if spans is exact:
+        yield from ((span, span.customer_id) for span in spans)
+        return
+    by_node: dict[Node, list[Span]] = {}
+    for one in sorted(exact, key=lambda one: one.since):
+        by_node.setdefault(one.node, []).append(one)
+    for span in spans:
+        yield from _cut(span, by_node.get(span.node, []))
+
+
+def _cut(span: Span, exact: Sequence[Span]) -> Iterator[tuple[Span, str | None]]:
+    """A span in pieces, one for each stricter customer in turn; the last piece alone ends as the whole one does."""
+    ids = {span.since: next((one.customer_id for one in exact if _holds(one, span.since)), None)}
+    for one in exact:
+        for moment in (one.since, one.until):
+            if moment is not None and span.since < moment and (span.until is None or moment < span.until):
+                ids[moment] = next((other.customer_id for other in exact if _holds(other, moment)), None)
+    starts = sorted(ids)
+    for start, end in pairwise([*starts, None]):
+        if start is not None:
+            piece = span._replace(since=start, until=span.until if end is None else end)
+            yield piece if end is None else piece._replace(ended_by=None), ids[start]
+
+
+def _holds(span: Span, at: int) -> bool:
+    return span.since <= at and (span.until is None or at < span.until)

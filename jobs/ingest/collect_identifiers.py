@@ -1,4 +1,4 @@
-"""Collect the phones, e-mails and devices seen with each account into silver identifiers, with when each was first seen."""
+"""Collect what is seen with each account, phones, e-mails, messenger ids, devices and payment accounts, into silver identifiers."""
 
 import sys
 from functools import reduce
@@ -9,38 +9,74 @@ from pyspark.sql import functions as F
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.run import Run
 
-JOB = Job(reads=("silver.accounts", "silver.events"), writes=("silver.identifiers",))
+ORDERS, PAYMENTS = "silver.orders", "silver.payments"
+JOB = Job(
+    reads=("silver.accounts", "silver.events", ORDERS, PAYMENTS),
+    writes=("silver.identifiers",),
+    can_lack=(ORDERS, PAYMENTS),
+)
+OF_ACCOUNTS = ("open_id", "email", "phone")
+EVIDENCE = ("account_id", "identifier_kind", "identifier_value", "source", "_record_id", "seen_at", "arrived_at")
 
 
-def as_identifiers(accounts: DataFrame, events: DataFrame) -> DataFrame:
-    """One row per account and identifier, with when the two were first seen together and when that was first told."""
+def seen_with_accounts(accounts: DataFrame) -> DataFrame:
+    """One row per revision of an account and identifier that it was registered with."""
     told = [
-        accounts.select(
-            "account_id",
-            F.lit(kind).alias("identifier_kind"),
-            F.col(f"{kind}_token").alias("identifier_value"),
-            F.coalesce("registered_at", "arrived_at").alias("first_seen_at"),
-            "arrived_at",
-        )
-        for kind in ("phone", "email")
+        accounts.withColumns(
+            {
+                "identifier_kind": F.lit(kind),
+                "identifier_value": F.col(f"{kind}_token"),
+                "seen_at": F.coalesce("registered_at", "arrived_at"),
+            }
+        ).select(*EVIDENCE)
+        for kind in OF_ACCOUNTS
     ]
-    told.append(
-        events.select(
-            "account_id",
-            F.lit("device").alias("identifier_kind"),
-            F.col("device_token").alias("identifier_value"),
-            F.col("event_at").alias("first_seen_at"),
-            "arrived_at",
+    return reduce(DataFrame.unionByName, told)
+
+
+def seen_with_events(events: DataFrame) -> DataFrame:
+    """One row per event of an account on a device."""
+    return events.withColumns(
+        {"identifier_kind": F.lit("device"), "identifier_value": F.col("device_token"), "seen_at": F.col("event_at")}
+    ).select(*EVIDENCE)
+
+
+def seen_with_payments(payments: DataFrame, orders: DataFrame) -> DataFrame:
+    """One row per payment of an account's order, with the wallet or card that paid."""
+    buyers = orders.where("account_id is not null").select("order_id", "account_id").distinct()
+    return (
+        payments.where("payer_token is not null")
+        .withColumns(
+            {
+                "identifier_kind": F.lit("payer"),
+                "identifier_value": F.col("payer_token"),
+                "seen_at": F.coalesce("paid_at", "arrived_at"),
+            }
         )
+        .join(buyers, on="order_id", how="inner")
+        .select(*EVIDENCE)
     )
-    evidence = reduce(DataFrame.unionByName, told).where("account_id is not null and identifier_value is not null")
-    return evidence.groupBy("account_id", "identifier_kind", "identifier_value").agg(
-        F.min("first_seen_at").alias("first_seen_at"), F.min("arrived_at").alias("arrived_at")
+
+
+def as_identifiers(evidence: DataFrame) -> DataFrame:
+    """One row per account and identifier: when and how often the two were seen together, and who first told of it."""
+    known = evidence.where("account_id is not null and trim(account_id) <> ''")
+    known = known.where("identifier_value is not null and trim(identifier_value) <> ''")
+    first = F.min(F.struct("arrived_at", "seen_at", "source", "_record_id"))
+    seen = known.groupBy("account_id", "identifier_kind", "identifier_value").agg(
+        F.min("seen_at").alias("first_seen_at"),
+        F.max("seen_at").alias("last_seen_at"),
+        F.count("*").alias("seen_count"),
+        first.alias("_first"),
     )
+    return seen.select("*", "_first.source", "_first.arrived_at", "_first._record_id").drop("_first")
 
 
 def build(run: Run) -> None:
-    run.publish("silver.identifiers", as_identifiers(run.read("silver.accounts"), run.read("silver.events")))
+    evidence = seen_with_accounts(run.read("silver.accounts")).unionByName(seen_with_events(run.read("silver.events")))
+    if run.has(PAYMENTS) and run.has(ORDERS):
+        evidence = evidence.unionByName(seen_with_payments(run.read(PAYMENTS), run.read(ORDERS)))
+    run.publish("silver.identifiers", as_identifiers(evidence))
 
 
 if __name__ == "__main__":

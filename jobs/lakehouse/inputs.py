@@ -16,10 +16,11 @@ from jobs.lakehouse.errors import DataError
 from jobs.lakehouse.files import folder_exists, list_files, listing_digest, read_text
 from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.sources import Source, fed_by, read_sources
+from jobs.lakehouse.tables import Lake, table_version
 from jobs.lakehouse.tracking import Tracking
 
 # What is read or written beside tables, by the layer that stands in for it.
-FILES, TOPICS, DATABASE, TRUTH, MODELS = "files", "topics", "database", "truth", "models"
+FILES, TOPICS, DATABASE, TRUTH, MODELS, OPS = "files", "topics", "database", "truth", "models", "ops"
 WAYS_IN = (FILES, TOPICS, DATABASE)
 WORLD_MARK = "_WORLD.json"
 
@@ -47,6 +48,10 @@ def input_versions(
         elif layer == MODELS:
             found = Tracking(settings.tracking, settings.dataset).champion_version(pattern.removeprefix("models."))
             versions[pattern] = found or "none"
+        elif layer == OPS:
+            # What persons write, or the house keeps, is read as it stands.
+            version = table_version(spark, Lake(settings.path("lake")).path(pattern))
+            versions |= {} if version is None else {pattern: str(version)}
         else:
             known = [table for table in contracts if fnmatchcase(table, pattern)]
             versions |= {table: str(good[table]) for table in known if table in good}

@@ -16,6 +16,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from jobs.lakehouse.contracts import Contract, read_contracts
+from jobs.lakehouse.days import utc_now
 from jobs.lakehouse.errors import LakehouseError
 from jobs.lakehouse.files import delete_folder, folder_exists
 from jobs.lakehouse.foreseen import as_foreseen
@@ -117,6 +118,11 @@ def all_contracts(settings: Settings) -> Mapping[str, Contract]:
     return {**read_contracts(conf_dir), **{contract.table: contract for contract in bronze}}
 
 
+def ledger_of(spark: SparkSession, settings: Settings) -> Ledger:
+    """The ledger of a dataset's lake."""
+    return Ledger(spark, Lake(settings.path("lake")), all_contracts(settings)[RUNS])
+
+
 def execute(
     named: NamedJob, spark: SparkSession, settings: Settings, run_date: dt.date, *, force: bool = False,
     dry_run: bool = False, upstream_would_run: bool = False,
@@ -136,7 +142,8 @@ def execute(
     writes = written_names(named.reads, named.writes, settings, contracts)
     own = [name for name in writes if name not in ADDED_TO] or [named.name]
     with locked(Path(lake.root) / "_locks", [] if dry_run else own):
-        inputs = input_versions(named.reads, spark, settings, contracts, ledger.good_versions())
+        published = ledger.good_versions()
+        inputs = input_versions(named.reads, spark, settings, contracts, published)
         fingerprint = _fingerprint(
             named, settings, run_date, [contracts[name] for name in writes if name in contracts], inputs
         )
@@ -153,14 +160,14 @@ def execute(
         salted = f"{fingerprint}-{uuid.uuid4().hex[:8]}" if force else fingerprint
         run = Run(
             spark, settings, named.name, run_date, uuid.uuid4().hex, salted, named.job.reads, writes,
-            named.job.settings, contracts, inputs,
+            named.job.settings, contracts, inputs, published,
         )  # fmt: skip
         return _accounted(named, run, ledger, fingerprint)
 
 
 def _accounted(named: NamedJob, run: Run, ledger: Ledger, fingerprint: str) -> Result:
     """Build, commit, and leave a row in the ledger, however it ends; a stream leaves one after each of its batches too."""
-    started = _now()
+    started = utc_now()
     outputs: list[Output] = []
     error: Exception | None = None
     with PeakMemory() as memory:
@@ -172,7 +179,7 @@ def _accounted(named: NamedJob, run: Run, ledger: Ledger, fingerprint: str) -> R
                 run_id=uuid.uuid4().hex, fingerprint=uuid.uuid4().hex[:24], peak_memory_mib=memory.reset(),
             )  # fmt: skip
             ledger.append(batch)
-            run.rows_accounted, started = 0, _now()
+            run.rows_accounted, started = 0, utc_now()
 
         run.account = account
         try:
@@ -211,16 +218,12 @@ def _accounted(named: NamedJob, run: Run, ledger: Ledger, fingerprint: str) -> R
 
 def _note_audits(run: Run, ledger: Ledger) -> None:
     """Keep what the run's audits found; what is noted already is not noted twice."""
-    ledger.append_audits(run.run_id, _now(), run.audits, run.contracts[AUDITS])
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    ledger.append_audits(run.run_id, utc_now(), run.audits, run.contracts[AUDITS])
 
 
 def _told_of(run: Run, started: dt.datetime, outputs: list[Output]) -> dict[str, Any]:
     """What a row of the ledger says of a run, whatever its outcome."""
-    finished = _now()
+    finished = utc_now()
     return {
         "job": run.job,
         "dataset": run.dataset,

@@ -63,6 +63,7 @@ class Run:
     parts: tuple[type[Part], ...]
     contracts: Mapping[str, Contract]
     inputs: Mapping[str, str]
+    published: Mapping[str, int] = field(default_factory=dict)
     rows_accounted: int = 0
     rows_in_inputs: int = 0
     staged: list[Staged] = field(default_factory=list)
@@ -143,6 +144,12 @@ class Run:
         # Delta answers from its log, without reading a row.
         self.rows_in_inputs += rows.count()
         return rows
+
+    def previous(self, table: str) -> DataFrame | None:
+        """The rows of a table that the job itself writes, as its last successful run left them; None before the first."""
+        self._writable(table)
+        version = self.published.get(table)
+        return None if version is None else read_table(self.spark, self.lake.path(table), version)
 
     def has(self, table: str) -> bool:
         """Whether a declared table was ever published."""

@@ -76,11 +76,36 @@ class IngestSettings(Part):
     max_quarantined_files_share: float = Field(0.5, ge=0, le=1)
 
 
-class IdentitySettings(Part):
-    """How identifiers join accounts: per kind, the most accounts that one value may join; 1 never joins."""
+class LinkSettings(Part):
+    """How one kind of link joins accounts: by an identifier, by likeness of records, or by a person's word."""
 
-    max_accounts_per_identifier: dict[str, int] = Field({"phone": 3, "email": 3, "device": 1})
-    engine: Literal["graphframes"] = "graphframes"
+    priority: int = Field(
+        description="where it stands against other kinds; 1 is the strongest, weaker bridges are cut first"
+    )
+    joins: Literal["always", "not_against_name", "with_same_name", "never"] = "always"
+    max_accounts: int = Field(10, ge=1, description="the most accounts that one value joins; the first to arrive")
+    max_per_account: int | None = Field(
+        None, ge=1, description="the most values of one account that join; the first to arrive"
+    )
+    max_per_customer: int | None = Field(
+        None, ge=1, description="the most values that a customer has; a bridge is cut to keep it"
+    )
+    confidence: float = Field(1.0, gt=0, le=1)
+    half_life_days: int | None = Field(None, ge=1, description="days in which confidence halves; none keeps it")
+    is_exact: bool = Field(True, description="whether customer_id_exact counts it too")
+    blocked_values: tuple[str, ...] = Field((), description="values that never join: test numbers, a shop's own tablet")
+
+
+class IdentitySettings(Part):
+    """How identifiers become customers: the engine, its sizes, and each kind of link."""
+
+    engine: Literal["contract", "graphframes"] = "contract"
+    edges_per_process: int = Field(20_000_000, ge=1, description="the most edges that one process joins in memory")
+    max_links_per_component: int = Field(
+        2_000, ge=1, description="a component with more links is suspicious; none of them joins"
+    )
+    household_max_customers: int = Field(8, ge=2, description="a larger group that shares things is no household")
+    links: dict[str, LinkSettings] = Field(default_factory=dict)
 
 
 class FeatureSettings(Part):

@@ -19,11 +19,11 @@ from jobs.lakehouse.archive import archive, bring_back, forget
 from jobs.lakehouse.changes import record_change
 from jobs.lakehouse.cli import add_run_options, run_dates, settings_of
 from jobs.lakehouse.contracts import Contract
-from jobs.lakehouse.days import end_of_day
+from jobs.lakehouse.days import end_of_day, utc_now
 from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.foreseen import as_foreseen
-from jobs.lakehouse.job import all_contracts
-from jobs.lakehouse.ledger import RUNS, Ledger, Output
+from jobs.lakehouse.job import all_contracts, ledger_of
+from jobs.lakehouse.ledger import Output
 from jobs.lakehouse.locks import locked
 from jobs.lakehouse.session import open_session
 from jobs.lakehouse.settings import Settings
@@ -146,8 +146,8 @@ def _tiered(
     spark: SparkSession, settings: Settings, contract: Contract, as_of: dt.datetime, is_mirror: bool, dry_run: bool
 ) -> Tiered:
     lake, ages, table = Lake(settings.path("lake")), settings.storage.of(contract.table), contract.table
-    path, started, note = lake.path(table), _now(), f"{NAME}/{uuid.uuid4().hex[:16]}"
-    good = _ledger(spark, settings).good_versions().get(table)
+    path, started, note = lake.path(table), utc_now(), f"{NAME}/{uuid.uuid4().hex[:16]}"
+    good = ledger_of(spark, settings).good_versions().get(table)
     if good != table_version(spark, path) and not _is_own(spark, path):
         return Tiered(table, "left as it is: its last load did not end; run that again first")
     before = size_of(spark, path)
@@ -186,11 +186,11 @@ def return_archived(spark: SparkSession, settings: Settings, table: str) -> int:
     contracts = {source.bronze_table: source.bronze_contract for source in sources.values()}
     if table not in contracts:
         raise ConfigurationError(f"{table} is no bronze table of dataset {settings.dataset}: {', '.join(contracts)}")
-    lake, started, note = Lake(settings.path("lake")), _now(), f"{NAME}/{uuid.uuid4().hex[:16]}"
+    lake, started, note = Lake(settings.path("lake")), utc_now(), f"{NAME}/{uuid.uuid4().hex[:16]}"
     with locked(Path(lake.root) / "_locks", [table]):
         rows = bring_back(spark, lake, contracts[table], settings.storage.warm_level, note)
         version = table_version(spark, lake.path(table))
-        if version is not None and version != _ledger(spark, settings).good_versions().get(table):
+        if version is not None and version != ledger_of(spark, settings).good_versions().get(table):
             message = f"{rows} rows of {table} brought back from the archive"
             record_change(spark, settings, NAME, note, started, message, [Output(table, version, rows)])
     return rows
@@ -231,7 +231,7 @@ def _settled(spark: SparkSession, path: str, table: str) -> dict[dt.date, Settle
 
 def _remember(spark: SparkSession, settings: Settings, table: str, due: Mapping[Tier, list[Month]], note: str) -> None:
     """Add a row to ops.storage for each month that was packed. It comes last: a month that it does not tell of is packed again."""
-    lake, contract, now = Lake(settings.path("lake")), all_contracts(settings)[STORAGE], _now()
+    lake, contract, now = Lake(settings.path("lake")), all_contracts(settings)[STORAGE], utc_now()
     before = {month.month: (tier_due, month) for tier_due, months in due.items() for month in months}
     if not before:
         return
@@ -242,7 +242,7 @@ def _remember(spark: SparkSession, settings: Settings, table: str, due: Mapping[
         if month.month in before
     ]  # fmt: skip
     once = Write("append", transaction=f"{note}/{table}")
-    _ledger(spark, settings).add_rows(STORAGE, contract, rows, once, note)
+    ledger_of(spark, settings).add_rows(STORAGE, contract, rows, once, note)
 
 
 def _is_own(spark: SparkSession, path: str) -> bool:
@@ -251,16 +251,8 @@ def _is_own(spark: SparkSession, path: str) -> bool:
     return last is not None and str(last["userMetadata"]).startswith(f"{NAME}/")
 
 
-def _ledger(spark: SparkSession, settings: Settings) -> Ledger:
-    return Ledger(spark, Lake(settings.path("lake")), all_contracts(settings)[RUNS])
-
-
 def _refuse_unknown_columns(settings: Settings, contracts: Mapping[str, Contract]) -> None:
     for table, contract in contracts.items():
         unknown = sorted(set(settings.storage.of(table).cluster_by) - set(contract.column_names))
         if unknown:
             raise ConfigurationError(f"storage: {table} is to be clustered by {', '.join(unknown)}, which it lacks")
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC).replace(tzinfo=None)

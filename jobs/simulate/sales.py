@@ -221,6 +221,7 @@ def web_orders(spark: SparkSession, settings: WorldSettings) -> DataFrame:
         texts.account_id("account").alias("account_id"),
         texts.email_as_typed(address, F.col("email_style")).alias("guest_email"),
         texts.phone_as_typed("phone", F.col("phone_style")).alias("guest_phone"),
+        F.when(F.col("account") == NONE, texts.full_name("surname", "given_name")).alias("guest_name"),
         texts.delivery_address("address", F.col("phone_style")).alias("delivery_address"),
         *line_columns(settings),
     )

@@ -1,0 +1,130 @@
+"""Who is one customer where links contradict each other: the strongest links join, the weakest bridges are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobs.lakehouse.settings import LinkSettings
+
+if TYPE_CHECKING:
+    from jobs.identity.replay import Node, Told
+
+MICROSECONDS_PER_DAY = 86_400_000_000
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What holds when links are weighed.
+
+    Args:
+        links: the kinds of links, by name.
+        never: pairs of accounts that a person said never to join, with the moment from which this holds.
+    """
+
+    links: Mapping[str, LinkSettings]
+    never: Mapping[frozenset[str], int]
+
+    def is_unique(self, kind: str) -> bool:
+        """Whether a customer may have few values of this kind only."""
+        return kind in self.links and self.links[kind].max_per_customer is not None
+
+    def contested(self, story: Sequence[Told]) -> bool:
+        """Whether joining everything in the story could break a rule."""
+        if self.never:
+            accounts = {told.account for told in story}
+            if any(pair <= accounts for pair in self.never):
+                return True
+        if len({told.name for told in story} - {""}) > 1 and any(self.needs_name(told) for told in story):
+            return True
+        values: dict[str, set[str]] = {}
+        for told in story:
+            if told.rule and self.is_unique(told.kind):
+                values.setdefault(told.kind, set()).add(told.value)
+        return any(len(found) > (self.links[kind].max_per_customer or 0) for kind, found in values.items())
+
+    def needs_name(self, told: Told) -> bool:
+        """Whether the link takes an account without a name to an identifier that persons of several names may share."""
+        return bool(told.rule) and not told.name and self.links[told.rule].joins == "not_against_name"
+
+    def moments(self, story: Sequence[Told]) -> set[int]:
+        """When a person's word about these accounts begins to hold, where that is later than the accounts themselves."""
+        accounts = {told.account for told in story}
+        first = min(told.at for told in story)
+        return {max(at, first) for pair, at in self.never.items() if pair <= accounts}
+
+    def strength(self, told: Told, at: int) -> tuple[float, ...]:
+        """Where a link stands, the strongest least: by priority, then by confidence as it has faded, then the older one."""
+        link = self.links[told.rule]
+        confidence = told.confidence
+        if link.half_life_days:
+            confidence *= 0.5 ** ((at - told.at) / MICROSECONDS_PER_DAY / link.half_life_days)
+        return link.priority, -confidence, told.at
+
+
+class Cluster:
+    """Nodes that are one customer so far, and what of them must stay apart from others."""
+
+    def __init__(self, node: Node, name: str, rules: Rules) -> None:
+        self.members = [node]
+        self.names = {name} - {""}
+        self.accounts = {node[1]} if node[0] == "account" else set()
+        self.unique = {(node[0], node[1])} if rules.is_unique(node[0]) else set()
+
+    def may_join(self, other: Cluster, told: Told, rules: Rules, at: int) -> bool:
+        """Whether the two may be one customer by a link."""
+        if rules.needs_name(told) and self.names and other.names and not self.names & other.names:
+            return False
+        together = self.unique | other.unique
+        counts: dict[str, int] = {}
+        for kind, _ in together:
+            counts[kind] = counts.get(kind, 0) + 1
+        if any(count > (rules.links[kind].max_per_customer or 0) for kind, count in counts.items()):
+            return False
+        accounts = self.accounts | other.accounts
+        return not any(pair <= accounts for pair, since in rules.never.items() if since <= at)
+
+    def take(self, other: Cluster) -> None:
+        """The other's nodes belong here."""
+        self.members += other.members
+        self.names |= other.names
+        self.accounts |= other.accounts
+        self.unique |= other.unique
+
+
+def clustered(known: Sequence[Told], rules: Rules, at: int) -> tuple[list[list[Node]], list[Told]]:
+    """Groups of nodes, each with an account, and the links that were refused: Kruskal's order, under constraints.
+
+    The strongest link comes first and joins its two ends, unless that would put two values of a unique kind, or two
+    accounts that must never be joined, into one customer. So of the links between two persons the weakest are cut.
+
+    Args:
+        known: accounts and links known at the moment.
+        rules: the kinds of links, and who must never be joined.
+        at: the moment, in microseconds.
+    """
+    clusters: dict[Node, Cluster] = {}
+    for told in known:
+        if told.account_node not in clusters:
+            clusters[told.account_node] = Cluster(told.account_node, told.name, rules)
+    refused: list[Told] = []
+    links = sorted(
+        (told for told in known if told.rule),
+        key=lambda told: (*rules.strength(told, at), told.account_origin, told.rule, told.origin, told.group),
+    )
+    for told in links:
+        mine = clusters[told.account_node]
+        other = clusters.get(told.node) or Cluster(told.node, told.group, rules)
+        if mine is other:
+            continue
+        if not mine.may_join(other, told, rules, at):
+            refused.append(told)
+            continue
+        if len(mine.members) < len(other.members):
+            mine, other = other, mine
+        mine.take(other)
+        for node in other.members:
+            clusters[node] = mine
+    groups = {id(cluster): cluster.members for cluster in clusters.values() if cluster.accounts}
+    return list(groups.values()), refused

@@ -1,0 +1,119 @@
+"""The commands of identity: say who is or is not one customer, and see what holds a customer together."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.identity.overrides import ALWAYS_JOIN, AS_FOUND, NEVER_JOIN
+from jobs.lakehouse.cli import settings_of
+from jobs.lakehouse.days import utc_now
+from jobs.lakehouse.errors import ConfigurationError, DataError
+from jobs.lakehouse.job import all_contracts, ledger_of
+from jobs.lakehouse.session import open_session
+from jobs.lakehouse.settings import Settings
+from jobs.lakehouse.tables import Lake, Write, read_table, table_version
+
+OVERRIDES = "ops.identity_overrides"
+DECISIONS = {"join": ALWAYS_JOIN, "separate": NEVER_JOIN, "as-found": AS_FOUND}
+SHOWN_EDGES = 200
+
+
+def add_commands(commands: Any, add_common: Any) -> None:
+    """Add identity and its verbs to the command line.
+
+    Args:
+        commands: the commands.
+        add_common: adds the options that name the lake.
+    """
+    parser = commands.add_parser("identity", help="say that accounts are, or are not, one customer; explain a customer")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for verb, told in (
+        ("join", "two accounts are always one customer"),
+        ("separate", "two accounts are never one customer"),
+        ("as-found", "take back what was said of two accounts"),
+    ):
+        word = verbs.add_parser(verb, help=told)
+        word.add_argument("accounts", nargs=2, metavar="ACCOUNT_ID")
+        word.add_argument("--who", required=True, help="who says so: a role or user of the company")
+        word.add_argument("--why", required=True, help="the reason, without personal data")
+        add_common(word)
+        word.set_defaults(command=say)
+    shown = verbs.add_parser("explain", help="the edges that hold a customer together")
+    shown.add_argument("customer_id")
+    add_common(shown)
+    shown.set_defaults(command=explain)
+
+
+def say(options: argparse.Namespace) -> int:
+    """Write down what a person says of two accounts; the next run of resolve_customers obeys.
+
+    Raises:
+        ConfigurationError: an account is not known, or both are the same.
+    """
+    settings = settings_of(options)
+    spark = open_session(settings, "customer-lakehouse")
+    one, other = sorted(options.accounts)
+    known = _table(spark, settings, "silver.customer_ids").where("identifier_kind = 'account' and valid_to is null")
+    missing = [name for name in (one, other) if known.where(F.col("identifier_value") == name).isEmpty()]
+    if missing or one == other:
+        told = f"{missing[0]} is no account of the lake" if missing else "name two different accounts"
+        raise ConfigurationError(f"{told}; python -m jobs identity explain CUSTOMER_ID lists a customer's accounts")
+    row = (one, other, utc_now(), DECISIONS[options.verb], options.who, options.why)
+    contract = all_contracts(settings)[OVERRIDES]
+    ledger_of(spark, settings).add_rows(OVERRIDES, contract, [row], Write("append"), "a person's word")
+    sys.stdout.write(f"{one} and {other}: {row[3]}. Obeyed from the next run: python -m jobs run resolve_customers\n")
+    return 0
+
+
+def explain(options: argparse.Namespace) -> int:
+    """Print a customer's accounts and identifiers, and each link between them with its rule, source, times and fate.
+
+    Raises:
+        DataError: there is no such customer now.
+    """
+    settings = settings_of(options)
+    spark = open_session(settings, "customer-lakehouse")
+    ids, edges = _table(spark, settings, "silver.customer_ids"), _table(spark, settings, "silver.identity_edges")
+    found = edges_of(ids, edges, options.customer_id).limit(SHOWN_EDGES + 1).collect()
+    members = held_by(ids, options.customer_id).count()
+    if not members:
+        past = ids.where(F.col("customer_id") == options.customer_id).select("valid_to").limit(1).collect()
+        told = "was merged into another; silver.identity_changes says which" if past else "is not known"
+        raise DataError(f"customer {options.customer_id} {told}")
+    sys.stdout.write(f"{options.customer_id}: {members} accounts and identifiers, {len(found)} links\n")
+    for row in found[:SHOWN_EDGES]:
+        fate = "joins" if row["is_accepted"] else f"refused: {row['refusal_reason']}"
+        seen = f"{row['first_seen_at']:%Y-%m-%d} to {row['last_seen_at']:%Y-%m-%d}" if row["first_seen_at"] else "–"
+        sys.stdout.write(
+            f"  {row['account_id']:<34} {row['rule']:<12} {row['identifier_value'][:34]:<34} {row['source']:<16}"
+            f" {seen}  {row['seen_count'] or 1:>5} times  confidence {row['confidence']:.2f}  {fate}\n"
+        )
+    if len(found) > SHOWN_EDGES:
+        sys.stdout.write(f"  … the first {SHOWN_EDGES}; all are in silver.identity_edges\n")
+    return 0
+
+
+def held_by(customer_ids: DataFrame, customer_id: str) -> DataFrame:
+    """The accounts and identifiers that a customer holds now."""
+    return customer_ids.where((F.col("customer_id") == customer_id) & F.col("valid_to").isNull())
+
+
+def edges_of(customer_ids: DataFrame, edges: DataFrame, customer_id: str) -> DataFrame:
+    """The links of a customer's accounts, strongest first, refused ones at the end."""
+    accounts = held_by(customer_ids, customer_id).where("identifier_kind = 'account'")
+    own = accounts.select(F.col("identifier_value").alias("account_id"))
+    return edges.join(F.broadcast(own), on="account_id", how="left_semi").orderBy(
+        F.desc("is_accepted"), F.desc("confidence"), "identifier_value", "account_id"
+    )
+
+
+def _table(spark: SparkSession, settings: Settings, table: str) -> DataFrame:
+    path = Lake(settings.path("lake")).path(table)
+    if table_version(spark, path) is None:
+        raise DataError(f"{table} is not there; run python -m jobs run resolve_customers first")
+    return read_table(spark, path)

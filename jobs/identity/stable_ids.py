@@ -1,0 +1,116 @@
+"""Ids that stay: what a rebuild calls by another name keeps the name that was published, and what changed is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+IDS = ("customer_id", "customer_id_exact")
+MERGE, SPLIT, RENAME = "merge", "split", "rename"
+
+
+def renames(found: DataFrame, published: DataFrame, column: str) -> DataFrame:
+    """One row per customer whose id must be another than the one found: `found_id` and `kept_id`.
+
+    A customer keeps the published id with which it shares most accounts, the older one where it shares as many with two; of
+    customers that claim one id the one that shares most has it. A customer whose own id is another's by now gets a new one.
+
+    Args:
+        found: the customer ids as the replay names them.
+        published: the customer ids as they were published last.
+        column: `customer_id` or `customer_id_exact`.
+    """
+    pairs = (
+        _held(found, column, "found_id")
+        .drop("valid_from")
+        .join(_held(published, column, "kept_id"), on="identifier_value", how="inner")
+        .groupBy("found_id", "kept_id")
+        .agg(F.count("*").alias("shared"), F.min("valid_from").alias("since"))
+    )
+    strongest = (F.desc("shared"), F.asc("since"), F.asc("kept_id"), F.asc("found_id"))
+    best = pairs.withColumns(
+        {
+            "_of_found": F.row_number().over(Window.partitionBy("found_id").orderBy(*strongest)),
+            "_of_kept": F.row_number().over(Window.partitionBy("kept_id").orderBy(*strongest)),
+        }
+    )
+    matched = best.where("_of_found = 1 and _of_kept = 1").select("found_id", "kept_id")
+    moved = matched.where("found_id <> kept_id")
+    taken = moved.select(F.col("kept_id").alias("found_id"))
+    homeless = taken.join(matched.select("found_id"), on="found_id", how="left_anti")
+    anew = F.concat(F.lit("c-"), F.substring(F.sha2(F.concat("found_id", F.lit("#"), F.lit("again")), 256), 1, 16))
+    return moved.unionByName(homeless.withColumn("kept_id", anew))
+
+
+def _held(customer_ids: DataFrame, column: str, name: str) -> DataFrame:
+    """The accounts as they are held now."""
+    current = customer_ids.where(f"identifier_kind = 'account' and valid_to is null and {column} is not null")
+    return current.select("identifier_value", F.col(column).alias(name), "valid_from")
+
+
+def with_kept_ids(found: DataFrame, renamed: Sequence[DataFrame]) -> DataFrame:
+    """The customer ids under the names that they keep.
+
+    Args:
+        found: the customer ids as the replay names them.
+        renamed: for each of `IDS`, the rows of `renames`.
+    """
+    for column, names in zip(IDS, renamed, strict=True):
+        known = names.select(F.col("found_id").alias(column), "kept_id")
+        found = found.join(known, on=column, how="left")
+        found = found.withColumn(column, F.coalesce("kept_id", column)).drop("kept_id")
+    return found
+
+
+def as_changes(customer_ids: DataFrame) -> DataFrame:
+    """One row per moment at which accounts went from one customer to another: a merge where none stayed, else a split.
+
+    Args:
+        customer_ids: the history, with `ended_by`.
+    """
+    accounts = customer_ids.where("identifier_kind = 'account'")
+    after = accounts.select(
+        "identifier_value", F.col("valid_from").alias("changed_at"), F.col("customer_id").alias("to_customer_id")
+    )
+    moves = (
+        accounts.withColumnsRenamed({"valid_to": "changed_at", "customer_id": "from_customer_id"})
+        .join(after, on=["identifier_value", "changed_at"], how="inner")
+        .where("from_customer_id <> to_customer_id")
+        .groupBy("changed_at", "from_customer_id", "to_customer_id")
+        .agg(F.count("*").cast("int").alias("account_count"), F.max("ended_by").alias("cause"))
+    )
+    stayed = accounts.select(
+        F.col("customer_id").alias("from_customer_id"),
+        F.col("valid_from").alias("_since"),
+        F.col("valid_to").alias("_until"),
+    )
+    is_held = (F.col("_since") <= F.col("changed_at")) & (
+        F.col("_until").isNull() | (F.col("_until") > F.col("changed_at"))
+    )
+    split = moves.join(stayed, on="from_customer_id", how="inner").where(is_held)
+    split = split.select("changed_at", "from_customer_id", F.lit(True).alias("_is_split")).distinct()
+    kind: Column = F.when(F.col("_is_split"), SPLIT).otherwise(MERGE)
+    joined = moves.join(split, on=["changed_at", "from_customer_id"], how="left")
+    return joined.withColumn("change_kind", kind).drop("_is_split")
+
+
+def as_renames(renamed: DataFrame, customer_ids: DataFrame, changed_at: Column) -> DataFrame:
+    """One row per customer that keeps a published id where the links alone would now give it another.
+
+    Args:
+        renamed: the rows of `renames` for `customer_id`.
+        customer_ids: the history, under the names that are kept.
+        changed_at: the end of the day up to which the run knows things.
+    """
+    current = customer_ids.where("identifier_kind = 'account' and valid_to is null")
+    counts = current.groupBy(F.col("customer_id").alias("kept_id")).agg(F.count("*").cast("int").alias("account_count"))
+    return renamed.join(counts, on="kept_id", how="left").select(
+        changed_at.alias("changed_at"),
+        F.col("found_id").alias("from_customer_id"),
+        F.col("kept_id").alias("to_customer_id"),
+        F.coalesce("account_count", F.lit(0)).alias("account_count"),
+        F.lit("rules or late data").alias("cause"),
+        F.lit(RENAME).alias("change_kind"),
+    )
