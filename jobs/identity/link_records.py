@@ -74,7 +74,7 @@ def as_pairs(
     if count > settings.most_records:
         raise ConfigurationError(
             f"{count:,} accounts are to be linked, and one process holds {settings.most_records:,}: raise linking.most_records, "
-            "and linking.memory_mib with it (some 4 KiB an account)"
+            "and linking.memory_mib with it (some 8 KiB an account)"
         )
     rows = named.drop("arrived_at", "name_masked", "phone_masked").toPandas()
     sealed = sealed_values(named, values).toPandas()
@@ -96,14 +96,20 @@ def as_record_links(pairs: DataFrame, told: DataFrame, model: LinkingModel) -> D
             F.col("account_id").alias(f"{side}_account_id"), F.col("arrived_at").alias(f"_{side}_at")
         )
         pairs = pairs.join(arrivals, on=f"{side}_account_id", how="inner")
-    return pairs.withColumn("arrived_at", F.greatest("_left_at", "_right_at")).withColumn(
-        "linking_rules", F.lit(model.digest)
+    return pairs.select(
+        "left_account_id",
+        "right_account_id",
+        F.greatest("_left_at", "_right_at").alias("arrived_at"),
+        "decision",
+        F.lit(model.digest).alias("linking_rules"),
+        "match_probability",
+        "match_weight",
     )
 
 
 def as_reviews(links: DataFrame, told: DataFrame) -> DataFrame:
     """One row per pair to be looked at, with what may be shown of its accounts."""
-    open_links = links.where("decision = 'review'")
+    open_links = links.where("decision = 'review'").drop("decision", "linking_rules", "match_weight")
     for side in ("left", "right"):
         shown = [F.col(name).alias(f"{side}_{name}") for name in ("name_masked", "phone_masked", "city")]
         of_side = told.select(F.col("account_id").alias(f"{side}_account_id"), *shown)

@@ -89,12 +89,12 @@ def _scored(connection: duckdb.DuckDBPyConnection, rows: pd.DataFrame, model: Li
     untrained = _linker(connection, model, comparisons(model, filled), keys, shows_levels=True)
     untrained.training.estimate_u_using_random_sampling(max_pairs=U_PAIRS, seed=1, min_count_per_level=None)
     compared = untrained.inference.predict().physical_name
-    told = with_u(comparisons(model, filled), untrained.misc.save_model_to_json(), U_PAIRS)
+    first, second = _possible_pairs(rows, model)
+    possible = first * (first - 1) / 2 if model.sets == "one" else float(first * second)
+    told = with_u(comparisons(model, filled), untrained.misc.save_model_to_json(), min(possible, U_PAIRS))
     columns = ", ".join(f"gamma_{comparison['output_column_name']}" for comparison in told)
     patterns = connection.sql(f"SELECT {columns}, count(*) AS pairs FROM {compared} GROUP BY ALL ORDER BY ALL").df()  # noqa: S608
     connection.execute(f"DROP TABLE {compared}")
-    first, second = _possible_pairs(rows, model)
-    possible = first * (first - 1) / 2 if model.sets == "one" else float(first * second)
     trained = _linker(connection, model, with_m(told, patterns, possible, model.match_share), keys, shows_levels=False)
     start = log_odds(START_SHARE)
     found = trained.inference.predict(threshold_match_weight=LEAST_EVIDENCE + start).as_pandas_dataframe()

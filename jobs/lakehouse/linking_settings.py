@@ -93,6 +93,6 @@ class LinkingSettings(Part):
     """
 
     rules: LinkingModel | None = None
-    most_records: int = Field(1_000_000, ge=1)
+    most_records: int = Field(250_000, ge=1)
     memory_mib: int = Field(2048, ge=64)
     threads: int = Field(1, ge=1)

@@ -1,5 +1,7 @@
 """Linking: records of one person are found through typing errors, swaps, gaps and like sounds, in any order, and no others."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from pydantic import ValidationError
@@ -8,8 +10,9 @@ from jobs.identity.linking import Resources, linked_pairs
 from jobs.identity.linking_choice import as_decided, assigned, clusters, probabilities, share_of_matches
 from jobs.identity.linking_forms import code, day, sound, words
 from jobs.lakehouse.errors import ConfigurationError
-from jobs.lakehouse.linking_settings import LinkingModel
+from jobs.lakehouse.linking_settings import LinkedColumn, LinkingModel, read_linking_model
 from tests.identity.people import copy, frame, person, with_copies
+from tests.rows import CONF_DIR
 
 MODEL = LinkingModel.model_validate(
     {
@@ -164,6 +167,26 @@ def test_the_share_of_matches_is_what_the_probabilities_add_up_to() -> None:
 )
 def test_written_forms(form, value: str, expected: str | None) -> None:  # type: ignore[no-untyped-def]
     assert form(value) == expected
+
+
+@pytest.mark.parametrize("file", sorted((CONF_DIR / "linking").glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_models_that_ship_can_be_read(file: Path) -> None:
+    model = read_linking_model(file)
+    assert 0.5 <= model.review_probability <= model.accept_probability
+
+
+def test_keys_levels_and_the_share_of_matches_can_be_told() -> None:
+    phone = LinkedColumn.model_validate({"kind": "code", "levels": ["left({l}, 6) = left({r}, 6)"]})
+    told = MODEL.model_copy(
+        update={
+            "columns": {**MODEL.columns, "phone": phone},
+            "blocking": (("birth_date",), ("surname:3", "given_name~"), ("given_name", "surname")),
+            "match_share": COPIES / (PERSONS * PERSONS / 2),
+        }
+    )
+    pairs = linked_pairs(frame(with_copies(PERSONS, COPIES)), told)
+    assert len(accepted(pairs) & true_pairs(COPIES)) >= 0.75 * COPIES, "what agrees by no key is no candidate"
+    assert len(accepted(pairs) - true_pairs(COPIES)) <= 2
 
 
 @pytest.mark.parametrize(
