@@ -20,7 +20,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import deltalake
@@ -39,7 +40,7 @@ from jobs.lakehouse.personal import token_of, tokenised
 from jobs.lakehouse.personal_kinds import PersonalKind, normalised
 from jobs.lakehouse.session import open_session
 from jobs.lakehouse.settings import Settings, load_settings
-from jobs.lakehouse.tables import Lake, Write, ensure_table, write_table
+from jobs.lakehouse.tables import Lake, Write, ensure_table, read_table, write_table
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 ROWS_PER_FILE = 500_000
@@ -259,32 +260,47 @@ def measure_merge(folder: Path, rows: int, changed: int) -> None:
     ways: list[Way] = []
     for place, held, arriving in ((folder / "warm", 4000, 400), (folder / "real", rows, changed)):
         write_held(spark, place / "held", held)
+        write_held(spark, place / "vectors", held, has_vectors=True)
         ways = [way for keys in ("recent", "spread") for way in walk_merges(spark, place, keys, held, arriving)]
     tell(ways, [])
     sys.stdout.write("\ngoal of the suite: 5 s\n")
 
 
-def write_held(spark: SparkSession, path: Path, rows: int) -> None:
-    """A table of accounts in order of their keys, in files of half a million rows."""
+def write_held(spark: SparkSession, path: Path, rows: int, has_vectors: bool = False) -> None:
+    """A table of accounts in order of their keys, in files of half a million rows; the suite's have no deletion vectors."""
     contract = read_contracts(CHECKOUT / "conf")["silver.accounts"]
+    if has_vectors:
+        contract = replace(contract, properties={"delta.enableDeletionVectors": "true"})
     ensure_table(spark, str(path), contract)
     numbers = spark.range(0, rows, 1, -(-rows // ROWS_PER_FILE))
     write_table(accounts(numbers, "old"), str(path), Write(), contract.key, "benchmark")
 
 
+def merge_phases(path: str) -> dict[str, float]:
+    """What Delta says of the merge that was the table's last commit: seconds to find and to write, and files touched."""
+    (told,) = deltalake.DeltaTable(path).history(1)
+    metrics = {name: float(value) for name, value in told["operationMetrics"].items() if value.isdigit()}
+    return {
+        "find": metrics["scanTimeMs"] / 1000,
+        "write": metrics["rewriteTimeMs"] / 1000,
+        "files rewritten": metrics["numTargetFilesRemoved"],
+    }
+
+
 def walk_merges(spark: SparkSession, place: Path, keys: str, rows: int, changed: int) -> list[Way]:
-    """The suite's merge and deltalake's, each into its own copy of the table."""
+    """The suite's merge, the same into a table with deletion vectors, and deltalake's, each into its own copy."""
     contract = read_contracts(CHECKOUT / "conf")["silver.accounts"]
     arriving = str(place / f"arriving-{keys}")
     accounts(changed_numbers(spark, keys, rows, changed), "new").repartition(2).write.parquet(arriving)
-    ours, theirs = str(place / f"{keys}-suite"), str(place / f"{keys}-deltalake")
-    for copy in (ours, theirs):
-        shutil.copytree(place / "held", copy)
+    ours, vectors, theirs = (str(place / f"{keys}-{name}") for name in ("suite", "vectors", "deltalake"))
+    for copy in (ours, vectors, theirs):
+        shutil.copytree(place / ("vectors" if copy == vectors else "held"), copy)
     os.sync()
 
-    def suite_merge(_: Way) -> int:
-        write_table(spark.read.parquet(arriving), ours, Write("merge"), contract.key, "benchmark")
-        return row_count(ours)
+    def suite_merge(path: str, way: Way) -> int:
+        write_table(spark.read.parquet(arriving), path, Write("merge"), contract.key, "benchmark")
+        way.phases = merge_phases(path)
+        return rows + changed // 10
 
     def deltalake_merge(_: Way) -> int:
         same = " AND ".join(f"held.{name} = arriving.{name}" for name in contract.key)
@@ -294,12 +310,14 @@ def walk_merges(spark: SparkSession, place: Path, keys: str, rows: int, changed:
         return row_count(theirs)
 
     ways = [
-        walked(f"suite, {keys} keys", changed, suite_merge),
+        walked(f"suite, {keys} keys", changed, partial(suite_merge, ours)),
+        walked(f"suite with deletion vectors, {keys} keys", changed, partial(suite_merge, vectors)),
         walked(f"deltalake, {keys} keys", changed, deltalake_merge),
     ]
-    for path in (ours, theirs):
-        cities = deltalake.DeltaTable(path).to_pyarrow_table(columns=["city"])["city"]
-        found = (len(cities), cities.to_pylist().count("new"))
+    for path in (ours, vectors, theirs):
+        merged = read_table(spark, path).groupBy("city").count().collect()
+        counts = {row["city"]: row["count"] for row in merged}
+        found = (sum(counts.values()), counts["new"])
         wanted = (rows + changed // 10, changed)
         assert found == wanted, f"{path}: {found[0]} rows, {found[1]} new, not {wanted}"
     return ways
