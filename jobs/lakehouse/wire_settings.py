@@ -23,6 +23,9 @@ class KafkaSettings(Part):
     options: dict[str, str] = Field(default_factory=dict)
     trigger: Literal["once", "continuous"] = "once"
     interval_seconds: int = Field(30, ge=1, description="between two batches of a continuous run")
+    compact_every_batches: int = Field(
+        100, ge=0, description="of a feed, in a continuous run; then its small files are packed, 0 never"
+    )
     max_offsets_per_trigger: int = Field(500_000, ge=1)
     timeout_seconds: int = Field(30, ge=1)
 
