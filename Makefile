@@ -32,7 +32,7 @@ run: setup ## set up, then run every job on the embedded default (ENVIRONMENT=lo
 test: setup ## set up, then run the tests
 	@$(python) -m pytest
 
-test-long: setup ## the longer tests: Kafka, PostgreSQL, key rotation, tiers of storage, full disks; about twelve minutes
+test-long: setup ## the longer tests: Kafka, PostgreSQL, key rotation, tiers, full disks, deliveries in any order; some twenty minutes
 	@$(python) -m pytest -m long
 
 test-sets: setup ## the tests of six more real data sets, the big ones cut; every file whole with WHOLE=1 (half an hour and more)

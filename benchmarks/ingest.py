@@ -5,22 +5,28 @@
 
 `events`: the suite's load_files and clean_events (tokens, vault, types, row rules, duplicates, audit, ledger) beside bare
 Spark (read, tokenise, write; no checks) and beside DuckDB with deltalake (the same types, rules, duplicates and tokens, on
-one machine). `merge`: the suite's merge beside deltalake's. All in one run, one after the other, on the same files.
+one machine). `merge`: the suite's merge beside deltalake's, of keys that lie together, as those of the accounts that opened
+last, and of keys spread over the whole table; a tenth of the rows is new. All in one run, one after the other, on the same
+files, after each way has been walked once on a few rows. Ends with a table in Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import deltalake
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset
 import yaml
 from pyspark.sql import DataFrame, SparkSession
@@ -34,9 +40,10 @@ from jobs.lakehouse.personal import token_of, tokenised
 from jobs.lakehouse.personal_kinds import PersonalKind, normalised
 from jobs.lakehouse.session import open_session
 from jobs.lakehouse.settings import Settings, load_settings
-from jobs.lakehouse.tables import Lake, Write, ensure_table, write_table
+from jobs.lakehouse.tables import Lake, Write, ensure_table, read_table, write_table
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+ROWS_PER_FILE = 500_000
 FIELDS = ("messageId", "type", "event", "anonymousId", "userId", "phone", "product", "timestamp", "receivedAt")
 PERSONAL: dict[str, PersonalKind] = {"phone": "phone", "anonymousId": "device_id"}
 FEED = {
@@ -75,7 +82,7 @@ def write_lines(folder: Path, rows: int) -> None:
             f"""
             COPY (
                 WITH numbered AS (SELECT CASE WHEN n % 33 = 7 THEN n - 1 ELSE n END AS n FROM range({first}, {last}) t(n)),
-                drawn AS (SELECT n, hash(n) AS h FROM numbered)
+                drawn AS (SELECT n, (hash(n) >> 1)::BIGINT AS h FROM numbered)
                 SELECT 'm' || n AS "messageId", 'track' AS type,
                     ['Product Viewed', 'Product Added', 'Order Completed'][1 + h % 3] AS event,
                     'd' || h % 400000 AS "anonymousId",
@@ -90,6 +97,47 @@ def write_lines(folder: Path, rows: int) -> None:
             ) TO '{folder}/clicks/part-{part}.json' (FORMAT json)
             """
         )
+
+
+@dataclass
+class Way:
+    """One way to do the same work: how long it and its phases took, and how many rows it left."""
+
+    name: str
+    rows: int
+    seconds: float = 0.0
+    left: int = 0
+    phases: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Take the time of a phase."""
+        began = time.perf_counter()
+        yield
+        self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter() - began
+
+
+def walked(name: str, rows: int, work: Callable[[Way], int]) -> Way:
+    """Do the work, tell how long it took, and keep it."""
+    way = Way(name, rows)
+    began = time.perf_counter()
+    way.left = work(way)
+    way.seconds = time.perf_counter() - began
+    sys.stdout.write(f"{name}: {way.seconds:.1f} s\n")
+    sys.stdout.flush()
+    return way
+
+
+def tell(ways: list[Way], others: list[Way]) -> None:
+    """The ways as a table in Markdown, each beside the time of the others that it is held against."""
+    heads = ["way", "s", "rows/s", *[f"time / {other.name}" for other in others], "rows left", "phases, s"]
+    sys.stdout.write(f"\n| {' | '.join(heads)} |\n|{' --- |' * len(heads)}\n")
+    for way in ways:
+        phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in way.phases.items())
+        ratios = [f"{way.seconds / other.seconds:.2f}" for other in others]
+        cells = [way.name, f"{way.seconds:.1f}", f"{way.rows / way.seconds:,.0f}", *ratios, f"{way.left:,}", phases]
+        sys.stdout.write(f"| {' | '.join(cells)} |\n")
+    sys.stdout.flush()
 
 
 def settings_for(folder: Path) -> Settings:
@@ -109,12 +157,12 @@ def row_count(path: str) -> int:
     return int(deltalake.DeltaTable(path).to_pyarrow_dataset().count_rows())
 
 
-def suite(spark: SparkSession, settings: Settings) -> int:
+def suite(spark: SparkSession, settings: Settings, way: Way) -> int:
     """The suite's own jobs; gives the rows of silver."""
-    for name, module in (("ingest.load_files", load_files), ("ingest.clean_events", clean_events)):
-        execute(NamedJob(name, name, module.JOB, module.build), spark, settings, settings.world.last_day)
-    path = Lake(settings.path("lake")).path("silver.events")
-    return row_count(path)
+    for name, module in (("load_files", load_files), ("clean_events", clean_events)):
+        with way.phase(name):
+            execute(NamedJob(name, name, module.JOB, module.build), spark, settings, settings.world.last_day)
+    return row_count(Lake(settings.path("lake")).path("silver.events"))
 
 
 def bare_spark(spark: SparkSession, data: Path, target: Path, keys: Keys) -> int:
@@ -125,111 +173,154 @@ def bare_spark(spark: SparkSession, data: Path, target: Path, keys: Keys) -> int
     return row_count(str(target))
 
 
-def one_machine(data: Path, target: Path, keys: Keys) -> int:
+def one_machine(data: Path, target: Path, keys: Keys, way: Way) -> int:
     """DuckDB and deltalake: types, row rules, first arrivals and tokens of distinct values, in memory of one machine."""
     database = duckdb.connect()
-    database.execute(f"CREATE TABLE raw AS SELECT * FROM read_json('{data}/clicks/*.json', columns = {{{_columns()}}})")
-    for name, kind in PERSONAL.items():
-        told = database.execute(f'SELECT DISTINCT "{name}" FROM raw WHERE "{name}" IS NOT NULL').fetch_arrow_table()[
-            name
-        ]
-        plain = [normalised(kind, value, "CN") for value in told.to_pylist()]
-        tokens = [token_of(keys, kind, value) if value else None for value in plain]
-        database.register(f"{name}_tokens", pa.table({name: told, f"{name}_token": tokens}))
-    judged = database.execute(
-        """
-        SELECT "messageId" AS event_id, type AS event_type, event AS event_name, "userId" AS account_id,
-            "anonymousId_token" AS device_token, product AS product_id, phone_token,
-            TRY_CAST(timestamp AS TIMESTAMP) AS event_at, TRY_CAST(timestamp AS DATE) AS event_date,
-            TRY_CAST("receivedAt" AS TIMESTAMP) AS arrived_at
-        FROM raw LEFT JOIN phone_tokens USING (phone) LEFT JOIN "anonymousId_tokens" USING ("anonymousId")
-        WHERE "messageId" IS NOT NULL AND type IN ('track', 'identify', 'page')
-            AND TRY_CAST(timestamp AS TIMESTAMP) IS NOT NULL AND TRY_CAST("receivedAt" AS TIMESTAMP) IS NOT NULL
-        QUALIFY row_number() OVER (PARTITION BY "messageId" ORDER BY "receivedAt") = 1
-        """
-    ).fetch_arrow_table()
-    deltalake.write_deltalake(str(target), judged)
+    with way.phase("read"):
+        columns = ", ".join(f"'{name}': 'VARCHAR'" for name in FIELDS)
+        database.execute(
+            f"CREATE TABLE raw AS SELECT * FROM read_json('{data}/clicks/*.json', columns = {{{columns}}})"
+        )
+    with way.phase("tokens"):
+        for name, kind in PERSONAL.items():
+            told = database.execute(f'SELECT DISTINCT "{name}" FROM raw WHERE "{name}" IS NOT NULL').to_arrow_table()
+            plain = [normalised(kind, value, "CN") for value in told[name].to_pylist()]
+            tokens = [token_of(keys, kind, value) if value else None for value in plain]
+            database.register(f"{name}_tokens", pa.table({name: told[name], f"{name}_token": tokens}))
+    with way.phase("checks"):
+        judged = database.execute(
+            """
+            SELECT "messageId" AS event_id, type AS event_type, event AS event_name, "userId" AS account_id,
+                "anonymousId_token" AS device_token, product AS product_id, phone_token,
+                TRY_CAST(timestamp AS TIMESTAMP) AS event_at, TRY_CAST(timestamp AS DATE) AS event_date,
+                TRY_CAST("receivedAt" AS TIMESTAMP) AS arrived_at
+            FROM raw LEFT JOIN phone_tokens USING (phone) LEFT JOIN "anonymousId_tokens" USING ("anonymousId")
+            WHERE "messageId" IS NOT NULL AND type IN ('track', 'identify', 'page')
+                AND TRY_CAST(timestamp AS TIMESTAMP) IS NOT NULL AND TRY_CAST("receivedAt" AS TIMESTAMP) IS NOT NULL
+            QUALIFY row_number() OVER (PARTITION BY "messageId" ORDER BY "receivedAt") = 1
+            """
+        ).to_arrow_table()
+    with way.phase("write"):
+        deltalake.write_deltalake(str(target), judged)
     return int(judged.num_rows)
-
-
-def _columns() -> str:
-    return ", ".join(f"'{name}': 'VARCHAR'" for name in FIELDS)
-
-
-def timed(name: str, rows: int, work: Callable[[], int]) -> float:
-    """Do the work, tell how long it took, and give its seconds."""
-    started = time.perf_counter()
-    left = work()
-    seconds = time.perf_counter() - started
-    sys.stdout.write(f"{name:<28} {seconds:>8.1f} s {rows / seconds:>12,.0f} rows/s   {left:>12,} rows left\n")
-    sys.stdout.flush()
-    return seconds
 
 
 def measure_events(folder: Path, rows: int) -> None:
     """The three ways from raw lines to a table, on the same files."""
-    settings = settings_for(folder)
-    data = folder / "data"
-    write_lines(data, rows)
-    spark = open_session(settings, "benchmark")
+    spark: SparkSession | None = None
+    for count, place in ((min(rows, 20_000), folder / "warm"), (rows, folder / "real")):
+        settings, data = settings_for(place), place / "data"
+        write_lines(data, count)
+        spark = spark or open_session(settings, "benchmark")
+        ways = walk_events(spark, settings, data, place, count)
+    tell(ways, ways[1:])
+    sys.stdout.write("\ngoals of the suite: 1.20 of bare Spark, 1.00 of DuckDB\n")
+
+
+def walk_events(spark: SparkSession, settings: Settings, data: Path, place: Path, rows: int) -> list[Way]:
+    """Each of the three ways, once."""
     keys = load_keys(settings.privacy, settings.environment)
-    warm = folder / "warm"
-    write_lines(warm, 1000)
-    bare_spark(spark, warm, folder / "warm-bare", keys)
-    ours = timed("suite", rows, lambda: suite(spark, settings))
-    bare = timed("bare Spark, no checks", rows, lambda: bare_spark(spark, data, folder / "bare", keys))
-    local = timed("DuckDB + deltalake", rows, lambda: one_machine(data, folder / "duckdb", keys))
-    sys.stdout.write(
-        f"suite / bare Spark {ours / bare:.2f} (goal 1.20), suite / DuckDB {ours / local:.2f} (goal 1.00)\n"
-    )
+    return [
+        walked("suite", rows, lambda way: suite(spark, settings, way)),
+        walked("bare Spark, no checks", rows, lambda _: bare_spark(spark, data, place / "bare", keys)),
+        walked("DuckDB + deltalake", rows, lambda way: one_machine(data, place / "duckdb", keys, way)),
+    ]
 
 
-def accounts(spark: SparkSession, first: int, last: int, city: str) -> DataFrame:
-    """Rows of silver.accounts by number, their columns as its contract says."""
+def accounts(numbers: DataFrame, city: str) -> DataFrame:
+    """Rows of silver.accounts by the numbers `id`, their columns as its contract says."""
     contract = read_contracts(CHECKOUT / "conf")["silver.accounts"]
     told = {
         "account_id": "concat('a', lpad(id, 9, '0'))",
         "revision": "1",
         "source": "'bench'",
         "account_kind": "'account'",
+        "phone_token": "sha2(concat('p', id), 256)",
+        "registered_at": "timestamp'2015-01-01' + make_interval(0, 0, 0, 0, 0, 0, id * 30)",
         "city": f"'{city}'",
         "arrived_at": "timestamp'2025-01-01'",
+        "_record_id": "md5(cast(id as string))",
     }
     columns = [F.expr(told.get(field.name, "null")).cast(field.dataType).alias(field.name) for field in contract.schema]
-    return spark.range(first, last).select(*columns)
+    return numbers.select(*columns)
+
+
+def changed_numbers(spark: SparkSession, keys: str, rows: int, changed: int) -> DataFrame:
+    """The numbers `id` of changed accounts: the last ones or every n-th, and a tenth that is new."""
+    new = changed // 10
+    if keys == "recent":
+        return spark.range(rows - changed + new, rows + new)
+    step = rows // (changed - new)
+    return spark.range(0, changed - new).select((F.col("id") * step).alias("id")).union(spark.range(rows, rows + new))
 
 
 def measure_merge(folder: Path, rows: int, changed: int) -> None:
-    """A merge of changed accounts, those that opened last and some new ones, into all of them."""
+    """Merges of changed accounts into all of them, of recent and of spread keys."""
     spark = open_session(settings_for(folder), "benchmark")
+    ways: list[Way] = []
+    for place, held, arriving in ((folder / "warm", 4000, 400), (folder / "real", rows, changed)):
+        write_held(spark, place / "held", held)
+        write_held(spark, place / "vectors", held, has_vectors=True)
+        ways = [way for keys in ("recent", "spread") for way in walk_merges(spark, place, keys, held, arriving)]
+    tell(ways, [])
+    sys.stdout.write("\ngoal of the suite: 5 s\n")
+
+
+def write_held(spark: SparkSession, path: Path, rows: int, has_vectors: bool = False) -> None:
+    """A table of accounts in order of their keys, in files of half a million rows; the suite's have no deletion vectors."""
     contract = read_contracts(CHECKOUT / "conf")["silver.accounts"]
-    held, copy, arriving = str(folder / "held"), str(folder / "copy"), str(folder / "arriving")
-    ensure_table(spark, held, contract)
-    write_table(accounts(spark, 0, rows, "old"), held, Write(), contract.key, "benchmark")
-    first = rows - changed + changed // 10
-    accounts(spark, first, first + changed, "new").write.parquet(arriving)
-    shutil.copytree(held, copy)
-    staged = spark.read.parquet(arriving)
+    if has_vectors:
+        contract = replace(contract, properties={"delta.enableDeletionVectors": "true"})
+    ensure_table(spark, str(path), contract)
+    numbers = spark.range(0, rows, 1, -(-rows // ROWS_PER_FILE))
+    write_table(accounts(numbers, "old"), str(path), Write(), contract.key, "benchmark")
 
-    def ours() -> int:
-        write_table(staged, held, Write("merge"), contract.key, "benchmark")
-        return row_count(held)
 
-    def theirs() -> int:
-        table = deltalake.DeltaTable(copy)
+def merge_phases(path: str) -> dict[str, float]:
+    """What Delta says of the merge that was the table's last commit: seconds to find and to write, and files touched."""
+    (told,) = deltalake.DeltaTable(path).history(1)
+    metrics = {name: float(value) for name, value in told["operationMetrics"].items() if value.isdigit()}
+    return {
+        "find": metrics["scanTimeMs"] / 1000,
+        "write": metrics["rewriteTimeMs"] / 1000,
+        "files rewritten": metrics["numTargetFilesRemoved"],
+    }
+
+
+def walk_merges(spark: SparkSession, place: Path, keys: str, rows: int, changed: int) -> list[Way]:
+    """The suite's merge, the same into a table with deletion vectors, and deltalake's, each into its own copy."""
+    contract = read_contracts(CHECKOUT / "conf")["silver.accounts"]
+    arriving = str(place / f"arriving-{keys}")
+    accounts(changed_numbers(spark, keys, rows, changed), "new").repartition(2).write.parquet(arriving)
+    ours, vectors, theirs = (str(place / f"{keys}-{name}") for name in ("suite", "vectors", "deltalake"))
+    for copy in (ours, vectors, theirs):
+        shutil.copytree(place / ("vectors" if copy == vectors else "held"), copy)
+    os.sync()
+
+    def suite_merge(path: str, way: Way) -> int:
+        write_table(spark.read.parquet(arriving), path, Write("merge"), contract.key, "benchmark")
+        way.phases = merge_phases(path)
+        return rows + changed // 10
+
+    def deltalake_merge(_: Way) -> int:
         same = " AND ".join(f"held.{name} = arriving.{name}" for name in contract.key)
         source = pa.dataset.dataset(arriving).to_table()
-        merge = table.merge(source, same, source_alias="arriving", target_alias="held")
+        merge = deltalake.DeltaTable(theirs).merge(source, same, source_alias="arriving", target_alias="held")
         merge.when_matched_update_all().when_not_matched_insert_all().execute()
-        return row_count(copy)
+        return row_count(theirs)
 
-    timed("suite", changed, ours)
-    timed("deltalake", changed, theirs)
-    cities = [
-        pc.sum(pc.equal(deltalake.DeltaTable(path).to_pyarrow_table(columns=["city"])["city"], "new")).as_py()
-        for path in (held, copy)
+    ways = [
+        walked(f"suite, {keys} keys", changed, partial(suite_merge, ours)),
+        walked(f"suite with deletion vectors, {keys} keys", changed, partial(suite_merge, vectors)),
+        walked(f"deltalake, {keys} keys", changed, deltalake_merge),
     ]
-    sys.stdout.write(f"changed rows in both tables: {cities} (goal: 5 s)\n")
+    for path in (ours, vectors, theirs):
+        merged = read_table(spark, path).groupBy("city").count().collect()
+        counts = {row["city"]: row["count"] for row in merged}
+        found = (sum(counts.values()), counts["new"])
+        wanted = (rows + changed // 10, changed)
+        assert found == wanted, f"{path}: {found[0]} rows, {found[1]} new, not {wanted}"
+    return ways
 
 
 def main() -> None:
@@ -238,15 +329,20 @@ def main() -> None:
     parser.add_argument("what", choices=("events", "merge"))
     parser.add_argument("--rows", type=int, help="events (2,000,000) or rows of the table (10,000,000)")
     parser.add_argument("--changed", type=int, default=200_000)
-    parser.add_argument("--folder", type=Path, default=Path(".cache/benchmarks/ingest"), help="emptied first")
+    parser.add_argument("--folder", type=Path, default=Path(".cache/benchmarks/ingest"), help="emptied first and last")
     options = parser.parse_args()
+    # Nothing that is made here outlives the run.
+    os.environ["LAKEHOUSE_KEY"] = secrets.token_hex(32)
     shutil.rmtree(options.folder, ignore_errors=True)
     folder = options.folder.resolve()
     folder.mkdir(parents=True)
-    if options.what == "events":
-        measure_events(folder, options.rows or 2_000_000)
-    else:
-        measure_merge(folder, options.rows or 10_000_000, options.changed)
+    try:
+        if options.what == "events":
+            measure_events(folder, options.rows or 2_000_000)
+        else:
+            measure_merge(folder, options.rows or 10_000_000, options.changed)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 # start returns when the server answers, run stays in the foreground, stop ends the process that start left in FOLDER/pid.
 # FOLDER (default .cache/servers/kafka or …/postgres) keeps data and log; stop leaves it, and start goes on with it.
 # PostgreSQL takes LAKEHOUSE_DATABASE_PASSWORD as its password; without one it makes its own, in FOLDER/password.
+# Kafka asks for LAKEHOUSE_KAFKA_USER and LAKEHOUSE_KAFKA_PASSWORD (SCRAM-SHA-512, no TLS) where they are set when FOLDER is made.
 set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -64,18 +65,26 @@ serve_postgres() { # never returns
 # ---- Kafka: one process that is broker and controller --------------------------------------------------------------
 
 serve_kafka() { # never returns
-  local java properties=$FOLDER/server.properties controller=$((PORT + 1))
+  local java properties=$FOLDER/server.properties controller=$((PORT + 1)) listener=PLAINTEXT users=()
   bin/setup.sh kafka >&2
   java=("$(<.setup/java_home)/bin/java" -Xmx256m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC
     -cp "$PWD/.cache/servers/kafka-jars/*")
   mkdir -p "$FOLDER"
+  if [[ -n ${LAKEHOUSE_KAFKA_PASSWORD:-} ]]; then
+    listener=SASL_PLAINTEXT
+    users=(--add-scram "SCRAM-SHA-512=[name=${LAKEHOUSE_KAFKA_USER:-lakehouse},password=$LAKEHOUSE_KAFKA_PASSWORD]")
+  fi
   cat >"$properties" <<END
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@$HOST:$controller
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://$HOST:$PORT,CONTROLLER://$HOST:$controller
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=$listener://$HOST:$PORT,CONTROLLER://$HOST:$controller
+listener.security.protocol.map=$listener:$listener,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=$listener
+sasl.enabled.mechanisms=SCRAM-SHA-512
+sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512
+listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 log.dirs=$FOLDER/data
 num.partitions=2
 offsets.topic.replication.factor=1
@@ -87,7 +96,7 @@ group.initial.rebalance.delay.ms=0
 message.max.bytes=4000000
 END
   [[ -f $FOLDER/data/meta.properties ]] ||
-    "${java[@]}" kafka.tools.StorageTool format -t Q3VzdG9tZXJMYWtlaG91c2 -c "$properties" >"$FOLDER/format.log" 2>&1 ||
+    "${java[@]}" kafka.tools.StorageTool format -t Q3VzdG9tZXJMYWtlaG91c2 -c "$properties" "${users[@]}" >"$FOLDER/format.log" 2>&1 ||
     fail "$(tail -n 5 "$FOLDER/format.log")"
   exec "${java[@]}" kafka.Kafka "$properties"
 }

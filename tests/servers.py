@@ -76,7 +76,9 @@ class Database(Server):
 
 @dataclass(frozen=True)
 class Broker(Server):
-    """A Kafka broker."""
+    """A Kafka broker; one with a password asks the user `lakehouse` for it."""
+
+    password: str = ""
 
     @property
     def address(self) -> str:
@@ -116,6 +118,11 @@ class Broker(Server):
         jvm: Any = spark._jvm
         properties = jvm.java.util.Properties()
         properties.setProperty("bootstrap.servers", self.address)
+        if self.password:
+            login = "org.apache.kafka.common.security.scram.ScramLoginModule required"
+            properties.setProperty("security.protocol", "SASL_PLAINTEXT")
+            properties.setProperty("sasl.mechanism", "SCRAM-SHA-512")
+            properties.setProperty("sasl.jaas.config", f'{login} username="lakehouse" password="{self.password}";')
         return properties
 
 
@@ -163,3 +170,17 @@ def database() -> Iterator[Database]:
 def broker() -> Iterator[Broker]:
     """One Kafka broker for the whole test run."""
     yield from _served(Broker("kafka", _folder("kafka"), _server_port()))
+
+
+@pytest.fixture(scope="module")
+def guarded_broker() -> Iterator[Broker]:
+    """A Kafka broker that asks for a password."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAKEHOUSE_KAFKA_USER", "lakehouse")
+        patch.setenv("LAKEHOUSE_KAFKA_PASSWORD", PASSWORD)
+        served = _served(Broker("kafka", _folder("kafka"), _server_port(), PASSWORD))
+        broker = next(served)
+    try:
+        yield broker
+    finally:
+        next(served, None)

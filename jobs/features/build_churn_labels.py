@@ -7,6 +7,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.features.panel import panel_dates
+from jobs.features.visibility import until_lines_excluded
 from jobs.lakehouse.days import end_of_day
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.run import Run
@@ -15,7 +16,13 @@ from jobs.lakehouse.tables import date_slices
 
 TABLE = "gold.churn_labels"
 JOB = Job(
-    reads=("gold.customer_features", "silver.order_lines", "silver.customer_ids"),
+    reads=(
+        "gold.customer_features",
+        "silver.order_lines",
+        "silver.customer_ids",
+        "silver.order_flags",
+        "silver.order_line_flags",
+    ),
     writes=(TABLE,),
     settings=(FeatureSettings, ChurnSettings),
     is_dated=True,
@@ -64,7 +71,8 @@ def churn_labels(
 ) -> DataFrame:
     """One row per as-of date and customer of the churn population, with whether they ordered in the label window.
 
-    Orders count that had arrived when the label closed; what arrives later does not change a closed label.
+    Orders count that had arrived when the label closed, and were not known by then to be none, such as those of a
+    brushing ring; what arrives or is found out later does not change a closed label.
     """
     is_in_window = F.col("ordered_date").between(F.col("label_from_date"), F.col("label_to_date"))
     was_known = (F.col("arrived_at") < F.col("closed_at")) & (
@@ -93,11 +101,14 @@ def churn_labels(
 
 
 def build(run: Run) -> None:
-    churn = run.part(ChurnSettings)
-    days = panel_dates(run.run_date, run.part(FeatureSettings), churn)
+    churn, settings = run.part(ChurnSettings), run.part(FeatureSettings)
+    days = panel_dates(run.run_date, settings, churn)
+    lines = run.read("silver.order_lines")
+    if settings.exclude_flagged:
+        lines = until_lines_excluded(lines, run.read("silver.order_flags"), run.read("silver.order_line_flags"))
     labels = churn_labels(
         run.read("gold.customer_features").where(F.col("as_of_date").isin(days)),
-        run.read("silver.order_lines"),
+        lines,
         run.read("silver.customer_ids"),
         label_windows(run.spark, days, churn, run.time_zone),
         churn.population_days,

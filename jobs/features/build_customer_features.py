@@ -7,7 +7,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.features.panel import panel_dates
-from jobs.features.visibility import as_known, as_of_dates, until_excluded, with_customer
+from jobs.features.visibility import as_known, as_of_dates, until_excluded, until_lines_excluded, with_customer
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import ChurnSettings, FeatureSettings
@@ -144,8 +144,7 @@ def clean_rows(run: Run, is_wanted: bool) -> tuple[DataFrame, DataFrame]:
     lines, events = run.read("silver.order_lines"), run.read("silver.events")
     if not is_wanted:
         return lines, events
-    lines = until_excluded(lines, run.read("silver.order_flags"), "order_id")
-    lines = until_excluded(lines, run.read("silver.order_line_flags"), "order_line_id", "revision")
+    lines = until_lines_excluded(lines, run.read("silver.order_flags"), run.read("silver.order_line_flags"))
     event_flags = run.read("silver.event_flags").withColumnRenamed("arrived_at", "excluded_at")
     return lines, until_excluded(events, event_flags, "event_id")
 

@@ -5,7 +5,7 @@ import sys
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.features.visibility import until_excluded
+from jobs.features.visibility import until_lines_excluded
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import DemandSettings, FeatureSettings
@@ -95,8 +95,7 @@ def build(run: Run) -> None:
     lines, close_after_days = run.read("silver.order_lines"), run.part(DemandSettings).close_after_days
     clean = lines
     if run.part(FeatureSettings).exclude_flagged:
-        clean = until_excluded(clean, run.read("silver.order_flags"), "order_id")
-        clean = until_excluded(clean, run.read("silver.order_line_flags"), "order_line_id", "revision")
+        clean = until_lines_excluded(clean, run.read("silver.order_flags"), run.read("silver.order_line_flags"))
     sales = as_weekly_sales(clean, close_after_days, run.time_zone)
     history = as_filled_weeks(sales, last_closed_week(lines, close_after_days, run.time_zone))
     described = history.withColumns(

@@ -51,6 +51,12 @@ def until_excluded(rows: DataFrame, flags: DataFrame, *key: str) -> DataFrame:
     return joined.withColumn("superseded_at", F.least(superseded_at, "excluded_at")).drop("excluded_at")
 
 
+def until_lines_excluded(lines: DataFrame, order_flags: DataFrame, line_flags: DataFrame) -> DataFrame:
+    """The order lines, each superseded at the latest when it, or its order as a whole, was known to be left out."""
+    by_order = until_excluded(lines, order_flags, "order_id")
+    return until_excluded(by_order, line_flags, "order_line_id", "revision")
+
+
 def as_of_dates(spark: SparkSession, dates: list[dt.date], time_zone: str) -> DataFrame:
     """One row per as-of date with the instant at which that day ends."""
     rows = [(day, end_of_day(day, time_zone)) for day in dates]

@@ -34,6 +34,11 @@ def within(rows_back: int, microseconds: int) -> Column:
     return F.when(F.col("_micros") - first <= microseconds, arrived)
 
 
+def nth_least(time: str, number: int) -> Column:
+    """Over the rows of a group, the time at which so many of them were known; null where they are fewer."""
+    return F.try_element_at(F.sort_array(F.collect_list(time)), F.lit(number))
+
+
 def with_event_signs(events: DataFrame, settings: CleaningSettings) -> DataFrame:
     """The events of known devices with the times at which signs in the single event, or the run of events up to it, were known."""
     is_purchase = F.col("event_name").isin(*settings.purchase_events)
@@ -60,13 +65,13 @@ def with_event_signs(events: DataFrame, settings: CleaningSettings) -> DataFrame
 def as_device_days(events: DataFrame, settings: CleaningSettings, time_zone: str) -> DataFrame:
     """One row per device and business day with any sign of a bot: `known_at`, `confidence`, `reasons`.
 
-    A busy day is one far above what devices do on a day, and above a floor that no person reaches.
+    A busy day is one far above what devices do on a day, and above a floor that no person reaches. Of products by the
+    second many must come on the day: a few are a clock that stood still while its events were stamped, pages that
+    opened together, or two persons with one device; a program goes on.
     """
     hour = F.hour(F.from_utc_timestamp("event_at", time_zone))
-    from_events = [
-        F.min(sign).alias(sign)
-        for sign in ("declared_agent", "event_rate", "products_per_second", "purchase_without_view")
-    ]
+    from_events = [F.min(sign).alias(sign) for sign in ("declared_agent", "event_rate", "purchase_without_view")]
+    from_events.append(nth_least("products_per_second", settings.bot_fast_products).alias("products_per_second"))
     days = (
         with_event_signs(events, settings)
         .groupBy("device_token", "event_date")

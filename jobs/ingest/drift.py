@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from pyspark.sql import functions as F
 
@@ -35,8 +36,42 @@ def audit_drift(run: Run, source: Source, shape: Shape) -> None:
         return
     before = last_shape(run, source)
     found = {DECLARED: undeclared(shape, source), PRESENT: missing(shape, source), KEPT: retyped(before, shape)}
-    kept = json.dumps({**before, **shape}, sort_keys=True, ensure_ascii=False)
-    run.judge([*as_warnings(source, found), Audited(source.bronze_table, KINDS, "warning", True, kept)], "")
+    run.judge([*as_warnings(source, found), _kept_kinds(source, {**before, **shape})], "")
+
+
+def _kept_kinds(source: Source, shape: Shape) -> Audited:
+    """What the next run finds of this one's fields."""
+    told = json.dumps(shape, sort_keys=True, ensure_ascii=False)
+    return Audited(source.bronze_table, KINDS, "warning", True, told)
+
+
+@dataclass
+class Watch:
+    """What a stream knows of its feed's fields, so that each difference is told when it first comes, and once."""
+
+    known: Shape | None = None
+    told: set[tuple[str, str]] = field(default_factory=set)
+
+    def audit(self, run: Run, source: Source, shape: Shape) -> None:
+        """Hold the fields of one batch against the feed and against all before it; what is new is a warning.
+
+        Args:
+            run: the run.
+            source: the feed.
+            shape: the fields of the batch, name to kind; nothing is said of none.
+        """
+        if not shape:
+            return
+        known = last_shape(run, source) if self.known is None else self.known
+        found = {DECLARED: undeclared(shape, source), PRESENT: missing(shape, source), KEPT: retyped(known, shape)}
+        news = {what: [name for name in names if (what, name) not in self.told] for what, names in found.items()}
+        audited = as_warnings(source, {what: names for what, names in news.items() if names})
+        self.told |= {(what, name) for what, names in news.items() for name in names}
+        now = {**known, **shape}
+        if self.known is None or now != known:
+            audited.append(_kept_kinds(source, now))
+        self.known = now
+        run.judge(audited, "")
 
 
 def missing(shape: Mapping[str, str], source: Source) -> list[str]:

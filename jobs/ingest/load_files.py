@@ -4,7 +4,6 @@ import datetime as dt
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
 from itertools import pairwise
 
 from pyspark import StorageLevel
@@ -22,13 +21,13 @@ from jobs.ingest.records import (
     with_record_id,
     with_tokens,
 )
+from jobs.ingest.sealing import sealed_payloads, send_sealed
 from jobs.ingest.shapes import retyped, undeclared
 from jobs.lakehouse.caching import cached
 from jobs.lakehouse.errors import DataError, QualityGateError
 from jobs.lakehouse.files import list_files
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.keys import Keys
-from jobs.lakehouse.personal import sealed
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import IngestSettings, PrivacySettings
 from jobs.lakehouse.side_by_side import side_by_side
@@ -69,11 +68,7 @@ def build(run: Run) -> None:
     for load in loads:
         run.publish(load.source.bronze_table, load.fresh, run.once(load.source.bronze_table, load.slice_name))
     values = [load.values for load in loads if load.values is not None]
-    if values:
-        run.publish(VALUES, reduce(DataFrame.union, values).dropDuplicates(["token"]), Write("insert"))
-    lines = [load.payloads for load in loads if load.payloads is not None]
-    if lines:
-        run.publish(PAYLOADS, reduce(DataFrame.union, lines), Write("insert"))
+    send_sealed(run.publish, values, [load.payloads for load in loads if load.payloads is not None])
     if taken:
         run.publish(DELIVERIES, _as_delivery_rows(run, taken, now), Write("insert"))
     _audit_fields(run, news)
@@ -91,7 +86,7 @@ def _load(run: Run, keys: Keys, source: Source, deliveries: list[Delivery], now:
         ",".join(sorted(delivery.delivery_id for delivery in deliveries)),
         _without_committed(run, source, as_bronze(records, source)),
         personal_values(records, source, keys.key_id),
-        None if lines.isEmpty() else sealed(lines, keys, "plain", "record_id"),
+        None if lines.isEmpty() else sealed_payloads(records, source, keys),
     )
 
 

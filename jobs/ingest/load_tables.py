@@ -3,23 +3,22 @@
 import datetime as dt
 import sys
 from dataclasses import dataclass
-from functools import reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.ingest.drift import audit_drift
-from jobs.ingest.records import as_bronze, payloads, personal_values, with_arrival, with_record_id, with_tokens
+from jobs.ingest.records import as_bronze, personal_values, with_arrival, with_record_id, with_tokens
+from jobs.ingest.sealing import sealed_payloads, send_sealed
 from jobs.ingest.table_changes import as_deletions, as_last_held, count_changes, last_load, only_changed
 from jobs.ingest.table_queries import bounds_of, checked_columns, keys_query, rows_query, since
 from jobs.lakehouse.databases import Snapshot, opened_snapshot
 from jobs.lakehouse.errors import QualityGateError
 from jobs.lakehouse.job import Job
-from jobs.lakehouse.personal import sealed
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import PrivacySettings
 from jobs.lakehouse.sources import DELETED, DatabaseTable, Source, fed_by
-from jobs.lakehouse.tables import Write, empty_rows, read_table, table_version
+from jobs.lakehouse.tables import empty_rows, read_table, table_version
 from jobs.lakehouse.vault import PAYLOADS, VALUES
 from jobs.lakehouse.wire_settings import DatabaseSettings
 
@@ -55,14 +54,10 @@ def build(run: Run) -> None:
         values = personal_values(load.changed, source, keys.key_id)
         sealed_values += [values] if values is not None else []
         if "_undeclared" in load.changed.columns:
-            sealed_fields.append(sealed(payloads(load.changed, source, keys.key_id), keys, "plain", "record_id"))
+            sealed_fields.append(sealed_payloads(load.changed, source, keys))
         appended.append((source.bronze_table, bronze, run.once(source.bronze_table, load.delivery_id)))
     # Bronze last: what it holds is what the next load compares with, so nothing that belongs to it may still be missing.
-    if sealed_values:
-        every_value = reduce(DataFrame.union, sealed_values).dropDuplicates(["token"])
-        run.publish(VALUES, every_value, Write("insert"))
-    if sealed_fields:
-        run.publish(PAYLOADS, reduce(DataFrame.union, sealed_fields).dropDuplicates(["record_id"]), Write("insert"))
+    send_sealed(run.publish, sealed_values, sealed_fields)
     for table, rows, write in appended:
         run.publish(table, rows, write)
 

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from jobs.ingest.deliveries import new_deliveries
 from jobs.ingest.records import parted, parted_csv, personal_values, with_arrival, with_tokens
+from jobs.ingest.sealing import send_sealed
 from jobs.ingest.shapes import json_path, undeclared
 from jobs.lakehouse.files import folder_exists, list_files
 from jobs.lakehouse.job import Job, NamedJob
@@ -42,8 +43,7 @@ def build(run: Run) -> None:
     records = with_tokens(told, source, keys, run.settings.calendar.phone_region)
     values = personal_values(records, source, keys.key_id)
     # The vault first: bronze says what has been done.
-    if values is not None:
-        run.publish(VALUES, values.dropDuplicates(["token"]), Write("insert"))
+    send_sealed(run.publish, [values] if values is not None else [], [])
     run.publish(source.bronze_table, as_replaced(records, source), Write("merge", key=("_record_id",)))
 
 

@@ -7,20 +7,22 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
-from jobs.ingest.drift import audit_drift, merged
+from jobs.ingest.drift import Watch, audit_drift, merged
 from jobs.ingest.messages import as_next_offsets, as_records, shape_of_messages, starting_offsets
 from jobs.ingest.records import as_bronze, payloads, personal_values, with_arrival, with_tokens
+from jobs.ingest.sealing import sealed_payloads, send_sealed
 from jobs.ingest.shapes import Shape
 from jobs.lakehouse.brokers import partition_offsets, stream_options
 from jobs.lakehouse.files import read_text
 from jobs.lakehouse.job import Job
-from jobs.lakehouse.personal import sealed
+from jobs.lakehouse.packing import pack_added
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import PrivacySettings
 from jobs.lakehouse.sources import Source, Topic, fed_by
@@ -64,17 +66,26 @@ def _started(
     failures: list[Exception],
     shapes: dict[str, Shape],
 ) -> StreamingQuery:
-    """The running query of one feed; the batches of different feeds take turns, and add to the shapes what fields came."""
+    """The running query of one feed; the batches of different feeds take turns.
+
+    A run that ends adds to the shapes what fields came; one without end tells of them, and packs its files, as it goes.
+    """
     assert source.topic is not None
     settings, checkpoint = run.part(KafkaSettings), f"{run.lake.root}/_checkpoints/{source.source}"
+
+    watch, batches = Watch(), count(1)
 
     def take(batch: DataFrame, batch_id: int) -> None:
         try:
             with one_at_a_time:
                 shape = take_batch(run, source, checkpoint, batch, batch_id)
-                shapes[source.source] = merged(shapes.get(source.source, {}), shape)
-                if settings.trigger == "continuous":
-                    run.account()
+                if settings.trigger == "once":
+                    shapes[source.source] = merged(shapes.get(source.source, {}), shape)
+                    return
+                watch.audit(run, source, shape)
+                if settings.compact_every_batches and next(batches) % settings.compact_every_batches == 0:
+                    pack_added(run)
+                run.account()
         except Exception as error:
             failures.append(error)
             raise
@@ -102,11 +113,9 @@ def take_batch(run: Run, source: Source, checkpoint: str, batch: DataFrame, batc
     plain = with_arrival(as_records(batch, source, source.topic, shape), source, now)
     records = with_tokens(plain, source, keys, run.settings.calendar.phone_region)
     values = personal_values(records, source, keys.key_id)
-    if values is not None:
-        run.add(VALUES, values.dropDuplicates(["token"]), Write("insert"))
-    lines = payloads(plain, source, keys.key_id)
-    if not lines.isEmpty():
-        run.add(PAYLOADS, sealed(lines, keys, "plain", "record_id"), Write("insert"))
+    has_lines = not payloads(plain, source, keys.key_id).isEmpty()
+    lines = [sealed_payloads(plain, source, keys)] if has_lines else []
+    send_sealed(run.add, [values] if values is not None else [], lines)
     # A checkpoint made anew counts its batches from 0 again, and must not be taken for the old one.
     stream_id = json.loads(read_text(run.spark, f"{checkpoint}/metadata") or "{}").get("id", "")
     transaction = f"{run.job}/{source.bronze_table}/{stream_id}"

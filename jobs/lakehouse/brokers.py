@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import re
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
-from jobs.lakehouse.errors import DataError
+from jobs.lakehouse.errors import ConfigurationError, DataError, LakehouseError
+from jobs.lakehouse.keys import refuse_if_others_may_read
 from jobs.lakehouse.wire_settings import KafkaSettings
 
 BYTES = "org.apache.kafka.common.serialization.ByteArrayDeserializer"
+USER, PASSWORD = "LAKEHOUSE_KAFKA_USER", "LAKEHOUSE_KAFKA_PASSWORD"
+CREDENTIALS_FILE = "LAKEHOUSE_KAFKA_CREDENTIALS_FILE"
+PROVIDERS = "org.apache.kafka.common.config.provider"
+LOGIN_MODULES = {"PLAIN": "plain.PlainLoginModule"}
+STORE_TYPES = {".pem": "PEM", ".crt": "PEM", ".jks": "JKS", ".p12": "PKCS12", ".pfx": "PKCS12"}
+REFUSAL = re.compile(r"\w*(Authentication|Authorization)Exception")
 
 
 def client_options(settings: KafkaSettings) -> dict[str, str]:
@@ -20,7 +30,52 @@ def client_options(settings: KafkaSettings) -> dict[str, str]:
         "bootstrap.servers": settings.bootstrap_servers,
         "default.api.timeout.ms": milliseconds,
         "request.timeout.ms": milliseconds,
+        **_secured(settings),
         **settings.options,
+    }
+
+
+def _secured(settings: KafkaSettings) -> dict[str, str]:
+    """The options by which a client trusts the broker and shows who it is."""
+    if settings.security_protocol == "PLAINTEXT":
+        return {}
+    told: dict[str, str] = {"security.protocol": settings.security_protocol}
+    if settings.truststore:
+        told["ssl.truststore.location"] = str(Path(settings.truststore).resolve())
+        told["ssl.truststore.type"] = STORE_TYPES[Path(settings.truststore).suffix]
+    return told | (_login(settings) if settings.security_protocol.startswith("SASL") else {})
+
+
+def _login(settings: KafkaSettings) -> dict[str, str]:
+    """The options of a login, in which user and password are named and not told.
+
+    Kafka's own client looks them up where it is made, on the driver and on the executors. So no option that Spark keeps
+    in plans, logs and events holds them.
+
+    Raises:
+        ConfigurationError: there is no user and password, or others can read their file.
+    """
+    if name := os.environ.get(CREDENTIALS_FILE):
+        file = Path(name).resolve()
+        if not file.is_file():
+            raise ConfigurationError(f"{CREDENTIALS_FILE}: there is no file {file}")
+        refuse_if_others_may_read(file, "credentials")
+        provider, kind = "FileConfigProvider", "file"
+        user, password = (f"${{file:{file}:{key}}}" for key in ("user", "password"))
+    elif os.environ.get(USER) and os.environ.get(PASSWORD):
+        provider, kind = "EnvVarConfigProvider", "env"
+        user, password = (f"${{env:{variable}}}" for variable in (USER, PASSWORD))
+    else:
+        raise ConfigurationError(
+            f"there is no user and password for Kafka at {settings.bootstrap_servers}: set {USER} and {PASSWORD}, or "
+            f"{CREDENTIALS_FILE} to a file of mode 0600 with the lines user=… and password=…"
+        )
+    module = LOGIN_MODULES.get(settings.sasl_mechanism, "scram.ScramLoginModule")
+    return {
+        "sasl.mechanism": settings.sasl_mechanism,
+        "sasl.jaas.config": f'org.apache.kafka.common.security.{module} required username="{user}" password="{password}";',
+        "config.providers": kind,
+        f"config.providers.{kind}.class": f"{PROVIDERS}.{provider}",
     }
 
 
@@ -49,6 +104,7 @@ def partition_offsets(spark: SparkSession, settings: KafkaSettings, topic: str) 
 
     Raises:
         DataError: no broker answers, or it has no such topic.
+        ConfigurationError: the broker refuses the user.
     """
     jvm: Any = spark._jvm
     properties = jvm.java.util.Properties()
@@ -68,13 +124,19 @@ def partition_offsets(spark: SparkSession, settings: KafkaSettings, topic: str) 
         oldest, ends = dict(consumer.beginningOffsets(partitions)), dict(consumer.endOffsets(partitions))
         return {int(entry.partition()): Reach(int(oldest[entry]), int(ends[entry])) for entry in partitions}
     except Py4JJavaError as error:
-        raise silent_broker(settings, str(error.java_exception.toString())) from error
+        raise broker_fault(settings, str(error.java_exception.toString())) from error
     finally:
         consumer.close(jvm.java.time.Duration.ofSeconds(0))
 
 
-def silent_broker(settings: KafkaSettings, reason: str) -> DataError:
-    """The error of a broker that does not answer, or has not what it was asked for."""
+def broker_fault(settings: KafkaSettings, reason: str) -> LakehouseError:
+    """The error of a broker that refuses the user, does not answer, or has not what it was asked for."""
+    if REFUSAL.search(reason):
+        return ConfigurationError(
+            f"Kafka at {settings.bootstrap_servers} and this client don't trust each other: {reason[:300]}. What was committed "
+            f"stays; correct kafka.security_protocol, kafka.sasl_mechanism, kafka.truststore, or user and password ({USER}, "
+            f"{PASSWORD} or {CREDENTIALS_FILE}), or give the user the right to read, and run again"
+        )
     return DataError(
         f"Kafka at {settings.bootstrap_servers} did not deliver: {reason[:300]}. What was committed stays; start the broker, "
         "or name another by kafka.bootstrap_servers, and run again"

@@ -179,6 +179,9 @@ def _accounted(named: NamedJob, run: Run, ledger: Ledger, fingerprint: str) -> R
                 run_id=uuid.uuid4().hex, fingerprint=uuid.uuid4().hex[:24], peak_memory_mib=memory.reset(),
             )  # fmt: skip
             ledger.append(batch)
+            # Each batch tells what it found, and does not say it again.
+            ledger.append_audits(batch.run_id, utc_now(), run.audits, run.contracts[AUDITS])
+            run.audits.clear()
             run.rows_accounted, started = 0, utc_now()
 
         run.account = account

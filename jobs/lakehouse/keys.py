@@ -80,6 +80,15 @@ def _secret(variable: str, key_file: str | None, environment: str) -> str:
     if not file.is_file():
         hint = "run `make setup`" if environment == "local" else "put it there (openssl rand -hex 32), mode 0600"
         raise ConfigurationError(f"the key file {file} is missing: {hint}")
-    if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigurationError(f"the key file {file} can be read by others: chmod 600 {file}")
+    refuse_if_others_may_read(file, "key")
     return file.read_text(encoding="ascii")
+
+
+def refuse_if_others_may_read(file: Path, what: str) -> None:
+    """Take no secret from a file that others can read.
+
+    Raises:
+        ConfigurationError: they can.
+    """
+    if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigurationError(f"the {what} file {file} can be read by others: chmod 600 {file}")

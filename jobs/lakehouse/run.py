@@ -168,7 +168,7 @@ class Run:
             write: how they enter the table.
         """
         contract, path = self._writable(table), self.lake.path(table)
-        with self._turn(table):
+        with self.turn(table):
             ensure_table(self.spark, path, contract)
             before = table_version(self.spark, path)
             write_table(conform(rows, contract), path, write, contract.key, self.run_id)
@@ -191,7 +191,7 @@ class Run:
             raise ContractError(f"{self.job} writes {table} but does not declare it")
         return self.contract(table)
 
-    def _turn(self, table: str) -> AbstractContextManager[None]:
+    def turn(self, table: str) -> AbstractContextManager[None]:
         """The right to write a table that other jobs add to as well; the run's own tables are locked all the while."""
         return waiting_lock(Path(self.lake.root) / "_locks", table) if table in ADDED_TO else nullcontext()
 
@@ -290,7 +290,7 @@ class Run:
 
     def _commit_valid(self, staged: Staged) -> Output:
         path, contract = self.lake.path(staged.contract.table), staged.contract
-        with self._turn(contract.table):
+        with self.turn(contract.table):
             ensure_table(self.spark, path, contract)
             before = table_version(self.spark, path)
             rows = valid_rows(self.spark, staged.path, contract) if staged.unjudged is None else staged.unjudged

@@ -150,8 +150,11 @@ def write_table(rows: DataFrame, path: str, write: Write, key: tuple[str, ...], 
 
 
 def _merge(rows: DataFrame, path: str, key: tuple[str, ...], update: bool) -> None:
-    """Insert the rows whose key is new, and update the others where asked; rows are staged, so the source stands still."""
-    same_key = F.expr(" AND ".join(f"held.`{column}` <=> arriving.`{column}`" for column in key))
+    """Insert the rows whose key is new, and update the others where asked; rows are staged, so the source stands still.
+
+    No column of a key is ever null, and a join that need not think of nulls is the faster one.
+    """
+    same_key = F.expr(" AND ".join(f"held.`{column}` = arriving.`{column}`" for column in key))
     if update:
         same_key &= _within_range(rows, key[0])
     merge = DeltaTable.forPath(rows.sparkSession, path).alias("held").merge(rows.alias("arriving"), same_key)

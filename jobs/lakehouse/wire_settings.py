@@ -10,12 +10,22 @@ from jobs.lakehouse.part import Part
 
 
 class KafkaSettings(Part):
-    """The broker of the feeds that come by topic; secrets belong into a JAAS file, not into `options`."""
+    """The broker of the feeds that come by topic; user and password come from the environment or a file, never from here."""
 
     bootstrap_servers: str = "127.0.0.1:9092"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    truststore: str | None = Field(
+        None,
+        pattern=r"\.(pem|crt|jks|p12|pfx)$",
+        description="the certificates that are trusted, a file on every machine; without one those that Java trusts",
+    )
     options: dict[str, str] = Field(default_factory=dict)
     trigger: Literal["once", "continuous"] = "once"
     interval_seconds: int = Field(30, ge=1, description="between two batches of a continuous run")
+    compact_every_batches: int = Field(
+        100, ge=0, description="of a feed, in a continuous run; then its small files are packed, 0 never"
+    )
     max_offsets_per_trigger: int = Field(500_000, ge=1)
     timeout_seconds: int = Field(30, ge=1)
 
@@ -23,7 +33,10 @@ class KafkaSettings(Part):
     def _holds_no_secret(self) -> KafkaSettings:
         secret = [key for key in self.options if "password" in key or "jaas" in key]
         if secret:
-            raise ValueError(f"{', '.join(secret)}: a secret never stands in a setting; name a JAAS file to the JVM")
+            raise ValueError(
+                f"{', '.join(secret)}: a secret never stands in a setting; "
+                "LAKEHOUSE_KAFKA_USER and LAKEHOUSE_KAFKA_PASSWORD tell it, or LAKEHOUSE_KAFKA_CREDENTIALS_FILE"
+            )
         return self
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from jobs.lakehouse.brokers import silent_broker
+from jobs.lakehouse.brokers import broker_fault
 from jobs.lakehouse.databases import failed_database
 from jobs.lakehouse.errors import LakehouseError
 from jobs.lakehouse.settings import Settings
@@ -24,7 +24,7 @@ def as_wire_fault(error: Exception, settings: Settings) -> Exception:
     if found := OF_DATABASE.search(text):
         return failed_database(settings.database, found[1])
     if found := OF_BROKER.search(text):
-        return silent_broker(settings.kafka, found[1])
+        return broker_fault(settings.kafka, found[1])
     return error
 
 

@@ -9,6 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.features.build_churn_labels import churn_labels, label_windows
+from jobs.features.visibility import until_lines_excluded
 from jobs.lakehouse.days import end_of_day
 from jobs.lakehouse.settings import ChurnSettings
 from tests.rows import SHANGHAI, Row, customer_id, frame_of, local, order_line, row_of
@@ -81,8 +82,23 @@ CASES: dict[str, tuple[list[Callable[[], Row]], int]] = {
     # A second account, unknown at the as-of date, is linked before the close.
     "gets an account": ([ordered("its new account", 20)], 1),
     "gets an account too late": ([ordered("its late account", 20)], 0),
+    # What a ring orders for show is no order, once that is known.
+    "brushes": ([ordered("brushes", 20)], 0),
+    "brushes and orders": ([ordered("brushes and orders", 20), ordered("brushes and orders", 30)], 1),
+    "is found to brush after the close": ([ordered("is found to brush after the close", 20)], 1),
+    "is copied": ([ordered("is copied", 20), ordered("is copied", 20, order_line_id="copied line")], 1),
+    "is only a copy": ([ordered("is only a copy", 20, order_line_id="only a copied line")], 0),
+    "brings back much": ([ordered("brings back much", 20)], 1),
 }
 MERGED = {"is merged into it": ("merges", CLOSED - SECOND), "is merged too late": ("merges too late", CLOSED)}
+# By order and by line: when it was known that clean figures leave it out; None for a mark that leaves it in.
+ORDERS_EXCLUDED = {
+    "brushes 20": CLOSED - SECOND,
+    "brushes and orders 30": KNOWN,
+    "is found to brush after the close 20": CLOSED,
+    "brings back much 20": None,
+}
+LINES_EXCLUDED = {"copied line": CLOSED - SECOND, "only a copied line": CLOSED - SECOND}
 NEW_ACCOUNTS = {
     "its new account": ("gets an account", KNOWN + SECOND),
     "its late account": ("gets an account too late", CLOSED),
@@ -104,9 +120,22 @@ def labels(spark: SparkSession) -> dict[str, Row]:
         features.append(
             row_of("gold.customer_features", as_of_date=AS_OF, customer_id=name, days_since_last_order=days)
         )
+    lines = frame_of(spark, "silver.order_lines", *[line() for lines, _ in CASES.values() for line in lines])
+    order_flags = [
+        row_of("silver.order_flags", order_id=order, excluded_at=at) for order, at in ORDERS_EXCLUDED.items()
+    ]
+    line_flags = [
+        row_of("silver.order_line_flags", order_line_id=line, revision=1, excluded_at=at)
+        for line, at in LINES_EXCLUDED.items()
+    ]
+    clean = until_lines_excluded(
+        lines,
+        frame_of(spark, "silver.order_flags", *order_flags),
+        frame_of(spark, "silver.order_line_flags", *line_flags),
+    )
     found = churn_labels(
         frame_of(spark, "gold.customer_features", *features),
-        frame_of(spark, "silver.order_lines", *[line() for lines, _ in CASES.values() for line in lines]),
+        clean,
         frame_of(spark, "silver.customer_ids", *ids),
         label_windows(spark, [AS_OF], CHURN, SHANGHAI),
         CHURN.population_days,

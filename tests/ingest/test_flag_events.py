@@ -75,8 +75,10 @@ def found(spark: SparkSession) -> dict[str, Row]:
         # Bots.
         *every(40, 1.4, "forty a minute"),
         *every(39, 1.4, "thirty-nine a minute"),
-        *every(3, 0.5, "three products a second"),
-        *every(3, 0.51, "three products in more"),
+        *every(12, 0.5, "three products a second"),
+        *every(12, 0.51, "three products in more"),
+        # The clock of a phone that stood still, pages opened together, two persons with one device: no program.
+        *every(11, 0.0, "one instant"),
         *(viewed("zapping", number * 0.4, f"p{number % 2}") for number in range(6)),
         viewed("crawler", 0, user_agent="Mozilla/5.0 (compatible; ShopCrawler/1.0; bot)"),
         viewed("crawler", 60, user_agent=PHONE),
@@ -131,6 +133,8 @@ def test_a_mark_arrives_with_the_event_that_completes_the_evidence(found: dict[s
     assert (first["arrived_at"], last["arrived_at"]) == (fortieth, fortieth)
     assert found["crawler 60 p"]["arrived_at"] == TEN + dt.timedelta(minutes=2)
     assert (first["confidence"], first["reasons"]) == (pytest.approx(0.95), ["event_rate"])
+    tenth_of_three = TEN + dt.timedelta(minutes=1, seconds=11 * 0.5)
+    assert found["three products a second 0.0 p0"]["arrived_at"] == tenth_of_three
 
 
 def test_weak_signs_make_a_bot_together_and_not_alone(spark: SparkSession) -> None:
@@ -182,7 +186,7 @@ def test_what_arrives_later_changes_no_mark_that_was_known(spark: SparkSession) 
         viewed(draw.choice(["a", "b", "c"]), second, draw.choice("pqr"), event_id=f"{number}")
         for number, second in enumerate(seconds)
     ]
-    settings = CleaningSettings(bot_events_per_minute=15)
+    settings = CleaningSettings(bot_events_per_minute=15, bot_products_per_second=2, bot_fast_products=15)
     late = flags(spark, *events, settings=settings)
     assert {len(row["reasons"]) for row in late.values()} == {1, 2, 3}, "the events are too poor to tell anything"
     for cut in (TEN + dt.timedelta(minutes=minutes) for minutes in (2, 5, 8)):

@@ -109,6 +109,8 @@ def test_fields_that_are_declared_later_come_out_of_the_vault_as_tokens(
     assert {token: opened(keys, bytes(row["_ciphertext"]), token) for token, row in sealed.items()} == {
         phone: PHONE, other: OTHER,
     }  # fmt: skip
+    lines = [row["record_id"] for row in table(spark, settings, "vault.payloads").collect()]
+    assert len(lines) == len(set(lines)), "records alike in one file have one payload"
     for file in Path(settings.path("lake")).rglob("*"):
         assert not file.is_file() or b"13800001234" not in file.read_bytes(), file
 

@@ -1,17 +1,11 @@
 """From Kafka to bronze and silver: each message once, poison apart, whatever happens to the stream or the broker."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from deltalake import DeltaTable
@@ -20,41 +14,17 @@ from pyspark.sql import SparkSession
 from jobs.ingest.messages import starting_offsets
 from jobs.lakehouse.brokers import Reach
 from jobs.lakehouse.errors import DataError
-from jobs.lakehouse.job import Result
 from jobs.lakehouse.keys import load_keys
 from jobs.lakehouse.needles import needles_of
 from jobs.lakehouse.personal import opened
 from jobs.lakehouse.scan import scan
-from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.sources import Topic
-from tests.lakes import KEY, conf_with, ledger_of, run_job, settings_in
+from tests.ingest.clicks import DEVICE, Clicks, event
+from tests.lakes import ledger_of, run_job, settings_in
 from tests.servers import CHECKOUT, Broker, wait_until
 
 pytestmark = pytest.mark.long
 
-JOB = "ingest.stream_topics"
-DEVICE = "d-3f1c9a7e55b04d21"
-FEED = {
-    "format": "json",
-    "arrival": "try_to_timestamp(receivedAt)",
-    "fields": [
-        {"name": "messageId", "description": "Id."},
-        {"name": "phone", "personal": "phone", "description": "Phone."},
-        {"name": "context.device.id", "personal": "device_id", "description": "Device."},
-        {"name": "timestamp", "description": "When it happened, UTC."},
-        {"name": "receivedAt", "description": "When it came, UTC."},
-    ],
-    "tables": {
-        "events": {
-            "columns": {
-                "event_id": "messageId",
-                "event_type": "'track'",
-                "device_token": "context_device_id_token",
-                "event_at": "try_to_timestamp(timestamp)",
-            }
-        }
-    },
-}
 POISON = (
     "no json 13911112222",
     '{"messageId": "cut"',
@@ -66,75 +36,6 @@ POISON = (
     b'{"messageId": "\xff\xfe"}',
     json.dumps({"messageId": "long", "note": "x" * 3000}),
 )
-
-
-def event(number: int, **overrides: Any) -> dict[str, Any]:
-    """A message."""
-    return {
-        "messageId": f"m{number}",
-        "phone": f"1380000{number:04d}",
-        "context": {"device": {"id": DEVICE}},
-        "timestamp": "2025-01-01T08:00:00.000Z",
-        "receivedAt": "2025-01-01T08:00:01.000Z",
-        **overrides,
-    }
-
-
-class Clicks:
-    """A lake that is fed by one topic."""
-
-    def __init__(self, spark: SparkSession, broker: Broker, folder: Path, topic: str, **kafka: Any) -> None:
-        self.spark, self.broker, self.topic = spark, broker, topic
-        broker.make_topic(spark, topic)
-        source = {**FEED, "topic": {"name": topic, "max_message_bytes": 2000}}
-        self.conf_dir = conf_with(folder, "clicks", {"clicks": source})
-        address = {"kafka.bootstrap_servers": broker.address, "kafka.timeout_seconds": 8}
-        told = {f"kafka.{key}": value for key, value in kafka.items()}
-        self.settings = settings_in(folder, "clicks", self.conf_dir, {**address, **told})
-
-    def send(self, *messages: Any, partition: int = 0) -> None:
-        self.broker.send(self.spark, self.topic, messages, partition)
-
-    def stream(self, settings: Settings | None = None) -> Result:
-        return run_job(self.spark, settings or self.settings, JOB)
-
-    @property
-    def lake(self) -> Path:
-        return Path(self.settings.path("lake"))
-
-    def rows(self, table: str) -> list[dict[str, Any]]:
-        folder = self.lake / table.replace(".", "/")
-        if not any((folder / "_delta_log").glob("*.json")):
-            return []
-        rows: list[dict[str, Any]] = DeltaTable(folder).to_pyarrow_table().to_pylist()
-        return rows
-
-    def ids(self) -> list[str]:
-        """The ids of the messages in bronze, each as often as it is there."""
-        return sorted(row["messageId"] for row in self.rows("bronze.clicks") if not row["_is_unparseable"])
-
-    @contextmanager
-    def process(self, folder: Path, start: list[str], **kafka: str) -> Iterator[subprocess.Popen[bytes]]:
-        """The stream in a process group of its own."""
-        chosen = ["run", "stream_topics", "--dataset", "clicks", "--conf-dir", str(self.conf_dir)]
-        environment = {
-            **os.environ,
-            "LAKEHOUSE_KEY": KEY,
-            "LAKEHOUSE__PATHS__LAKE": str(self.lake),
-            "LAKEHOUSE__KAFKA__BOOTSTRAP_SERVERS": self.broker.address,
-            **{f"LAKEHOUSE__KAFKA__{key}": value for key, value in kafka.items()},
-        }
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, *start, *chosen], env=environment, cwd=CHECKOUT, stdout=log, stderr=log,
-                start_new_session=True,
-            )  # fmt: skip
-            try:
-                yield process
-            finally:
-                if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
 
 
 def test_each_message_comes_once_and_poison_is_set_apart(spark: SparkSession, broker: Broker, tmp_path: Path) -> None:
@@ -298,6 +199,38 @@ def test_a_continuous_stream_is_accounted_for_batch_by_batch_until_it_is_told_to
     assert [row["outcome"] for row in clicks.rows("ops.runs")] == ["succeeded"] * 3
     assert sum(row["rows_read"] for row in clicks.rows("ops.runs")) == 2
     assert ledger_of(spark, clicks.settings).good_versions()["bronze.clicks"] == 2
+
+
+def test_a_continuous_stream_tells_of_new_fields_once_and_packs_its_files(
+    spark: SparkSession, broker: Broker, tmp_path: Path
+) -> None:
+    often = {"trigger": "continuous", "interval_seconds": 1, "max_offsets_per_trigger": 1, "compact_every_batches": 3}
+    clicks = Clicks(spark, broker, tmp_path, "watched", **often)
+    mail = "new@example.com"
+    clicks.send(
+        event(0), event(1, mail=mail), event(2, mail=mail), event(3, messageId=3), event(4), event(5, messageId=5)
+    )
+
+    def unmet() -> list[tuple[str, str]]:
+        return [(row["expectation"], row["observed"]) for row in clicks.rows("ops.audits") if not row["is_met"]]
+
+    told = {name.upper(): str(value) for name, value in often.items()}
+    with clicks.process(tmp_path, ["-m", "jobs"], None, **told) as process:
+        wait_until(lambda: process.poll() is not None or len(clicks.rows("ops.runs")) == 6, 120)
+        assert process.poll() is None, (tmp_path / "log").read_text("utf-8")[-3000:]
+        # Told while it runs, each once.
+        assert sorted(unmet()) == [
+            ("every field is declared", "mail"),
+            ("fields keep their kinds", "messageId: number, now string"),
+            ("fields keep their kinds", "messageId: string, now number"),
+        ]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0, (tmp_path / "log").read_text("utf-8")[-3000:]
+    assert (tmp_path / "log").read_text("utf-8").count("every field is declared") == 1
+    bronze = DeltaTable(clicks.lake / "bronze/clicks")
+    assert len(bronze.file_uris()) == 1, "six batches, packed after the third and the sixth"
+    assert len(clicks.rows("bronze.clicks")) == 6
+    assert ledger_of(spark, clicks.settings).good_versions()["bronze.clicks"] == bronze.version()
 
 
 def test_a_topic_that_is_not_there_is_told_and_not_made(spark: SparkSession, broker: Broker, tmp_path: Path) -> None:
