@@ -23,7 +23,7 @@ JOB = Job(
     settings=(LinkingSettings,),
     can_lack=(STORES,),
 )
-PERSONAL = ("name", "birth_date", "phone", "email")
+PERSONAL = ("name", "birth_date", "phone")
 PAIR_SCHEMA = (
     "left_account_id string, right_account_id string, match_probability double, match_weight double, decision string"
 )

@@ -12,14 +12,7 @@ from jobs.lakehouse.settings import LinkSettings
 RECORD_LINK, OVERRIDE = "record_link", "override"
 ALWAYS, NEVER = "always", "never"
 NOBODY = ""  # the group of an identifier that all its accounts share
-REASONS = (
-    "blocked_value",
-    "does_not_join",
-    "too_many_accounts",
-    "too_many_values",
-    "suspicious_component",
-    "contradicts",
-)
+LOW_CONFIDENCE = "low_confidence"
 
 
 def setting_of(links: Mapping[str, LinkSettings], name: str, rule: str = "rule") -> Column:
@@ -148,7 +141,11 @@ def between_accounts(pairs: DataFrame, rule: str, links: Mapping[str, LinkSettin
         "account_origin",
         F.col("other_origin").alias("identifier_origin"),
         "confidence",
-        F.lit(None if is_told else "does_not_join").cast("string").alias("refusal_reason"),
+        (
+            F.when(F.col("confidence") < links[rule].min_confidence, LOW_CONFIDENCE)
+            if is_told
+            else F.lit("does_not_join")
+        ).alias("refusal_reason"),
         F.lit(rule).alias("source"),
         F.lit(None).cast("string").alias("name_token"),
         F.lit(False).alias("is_owner"),

@@ -1,7 +1,7 @@
 """Resolve who is who: links become components, components customers with one stable id and a history; each link keeps its fate."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -13,7 +13,7 @@ from jobs.identity.links import NOBODY, OVERRIDE, RECORD_LINK, as_edges, as_told
 from jobs.identity.origins import with_origin
 from jobs.identity.overrides import always_joined, never_joined
 from jobs.identity.stable_ids import IDS, RENAME, as_changes, as_renames, renames, with_kept_ids
-from jobs.lakehouse.caching import cached
+from jobs.lakehouse.caching import checkpoints
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.personal import token_of
 from jobs.lakehouse.personal_kinds import KINDS, PersonalKind, normalised
@@ -21,11 +21,11 @@ from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import IdentitySettings
 from jobs.lakehouse.vault import VALUES
 
-IDS_TABLE, CHANGES = "silver.customer_ids", "silver.identity_changes"
+EDGES_TABLE, IDS_TABLE, CHANGES = "silver.identity_edges", "silver.customer_ids", "silver.identity_changes"
 RECORD_LINKS, OVERRIDES = "silver.record_links", "ops.identity_overrides"
 JOB = Job(
     reads=("silver.accounts", "silver.identifiers", RECORD_LINKS, OVERRIDES, VALUES),
-    writes=("silver.identity_edges", IDS_TABLE, CHANGES),
+    writes=(EDGES_TABLE, IDS_TABLE, CHANGES),
     settings=(IdentitySettings,),
     can_lack=(RECORD_LINKS, OVERRIDES),
 )
@@ -33,7 +33,6 @@ TOLD = (
     "account_id", "account_origin", "rule", "identifier_kind", "identifier_value", "identifier_group",
     "identifier_origin", "arrived_at", "is_exact", "is_owner", "name_token", "confidence",
 )  # fmt: skip
-Keep = Callable[[DataFrame], DataFrame]
 EDGE = ("account_id", "rule", "identifier_value")
 
 
@@ -126,7 +125,7 @@ def as_judged_edges(edges: DataFrame, suspicious: DataFrame, refused: DataFrame)
 
 
 def resolved(
-    accounts: DataFrame, edges: DataFrame, never: Mapping[frozenset[str], int], settings: IdentitySettings, keep: Keep
+    accounts: DataFrame, edges: DataFrame, never: Mapping[frozenset[str], int], settings: IdentitySettings
 ) -> tuple[DataFrame, DataFrame]:
     """The customer ids, and the edges with their fate.
 
@@ -135,23 +134,22 @@ def resolved(
         edges: all links, as `as_edges` and `between_accounts` make them.
         never: pairs of accounts that must not be one customer, with the moment from which this holds.
         settings: the kinds of links, the engine and its sizes.
-        keep: holds rows that are read more than once.
     """
-    told = keep(edges)
-    stories = keep(as_stories(accounts, as_told(told, settings.links)))
-    placed = keep(with_component(stories, settings))
-    history = keep(as_history(placed.where("not _is_suspicious or rule = ''"), Rules(settings.links, never)))
+    # Checkpoints: what follows is planned from the rows, not from all that led to them.
+    told = edges.checkpoint()
+    stories = as_stories(accounts, as_told(told, settings.links)).checkpoint()
+    placed = with_component(stories, settings).checkpoint()
+    history = as_history(placed.where("not _is_suspicious or rule = ''"), Rules(settings.links, never)).checkpoint()
     put_aside, refused = placed.where("_is_suspicious and rule <> ''"), history.where("customer_id is null")
     return as_customer_ids(history), as_judged_edges(told, put_aside, refused)
 
 
-def under_kept_ids(found: DataFrame, published: DataFrame | None, keep: Keep) -> tuple[DataFrame, DataFrame | None]:
+def under_kept_ids(found: DataFrame, published: DataFrame | None) -> tuple[DataFrame, DataFrame | None]:
     """The customer ids under the names that were published, and the analytic ones that differ from those found."""
     if published is None:
         return found, None
-    known = keep(found)
-    renamed = [keep(renames(known, published, column)) for column in IDS]
-    return with_kept_ids(known, renamed), renamed[0]
+    renamed = [renames(found, published, column).checkpoint() for column in IDS]
+    return with_kept_ids(found, renamed), renamed[0]
 
 
 def all_changes(
@@ -177,8 +175,7 @@ def all_changes(
 
 def build(run: Run) -> None:
     settings = run.part(IdentitySettings)
-    checkpoints = f"{run.lake.root}/_checkpoints"
-    run.spark.sparkContext.setCheckpointDir(checkpoints)
+    run.keep(checkpoints(run.spark, f"{run.lake.root}/_checkpoints"))
     rotated = run.read(VALUES).where("origin is not null").select("token", "origin") if run.has(VALUES) else None
     known = known_accounts(run.read("silver.accounts"))
     seen = with_origin(run.read("silver.identifiers"), "account_id", "account_origin", rotated)
@@ -194,16 +191,11 @@ def build(run: Run) -> None:
         edges = edges.unionByName(between_accounts(ends, rule, settings.links), allowMissingColumns=True)
     accounts = with_origin(known, "account_id", "account_origin", rotated)
     never = never_joined(overrides) if overrides is not None else {}
-
-    def keep(rows: DataFrame) -> DataFrame:
-        return run.keep(cached(rows))
-
-    customer_ids, judged = resolved(accounts, edges, never, settings, keep)
-    customer_ids, renamed = under_kept_ids(customer_ids, run.previous(IDS_TABLE), keep)
-    run.publish(IDS_TABLE, customer_ids)
-    run.publish(CHANGES, all_changes(customer_ids, renamed, run.previous(CHANGES), F.lit(run.as_of)))
-    run.publish("silver.identity_edges", judged)
-    run.clean_up(checkpoints)
+    customer_ids, judged = resolved(accounts, edges, never, settings)
+    customer_ids, renamed = under_kept_ids(customer_ids, run.previous(IDS_TABLE))
+    changes = all_changes(customer_ids, renamed, run.previous(CHANGES), F.lit(run.as_of))
+    for table, rows in ((IDS_TABLE, customer_ids), (CHANGES, changes), (EDGES_TABLE, judged)):
+        run.publish(table, rows.select(*run.contract(table).column_names))
 
 
 if __name__ == "__main__":

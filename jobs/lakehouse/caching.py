@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs.lakehouse.files import delete_folder
 
 
 @contextmanager
@@ -17,3 +19,13 @@ def cached(rows: DataFrame, level: StorageLevel = StorageLevel.MEMORY_AND_DISK) 
         yield kept
     finally:
         kept.unpersist()
+
+
+@contextmanager
+def checkpoints(spark: SparkSession, folder: str) -> Iterator[None]:
+    """A folder for what Spark writes down in between; it is gone when the block ends, and with it what was written."""
+    spark.sparkContext.setCheckpointDir(folder)
+    try:
+        yield
+    finally:
+        delete_folder(spark, folder)

@@ -18,7 +18,6 @@ from pyspark.sql import functions as F
 from jobs.lakehouse.contracts import Contract, rejected_contract, split_table
 from jobs.lakehouse.days import end_of_day
 from jobs.lakehouse.errors import ConfigurationError, ContractError, DataError, QualityGateError
-from jobs.lakehouse.files import delete_folder
 from jobs.lakehouse.keys import Keys, load_keys
 from jobs.lakehouse.ledger import Output
 from jobs.lakehouse.locks import waiting_lock
@@ -247,10 +246,6 @@ class Run:
     def docs_folder(self) -> Path:
         """Where the results of audits and their Data Docs are kept."""
         return Path(self.lake.root) / DOCS_FOLDER
-
-    def clean_up(self, folder: str) -> None:
-        """Remove a working folder of the run."""
-        delete_folder(self.spark, folder)
 
     def commit(self) -> list[Output]:
         """Commit what was staged: the rejected rows first, then the tables, in the order of their publishing.

@@ -91,6 +91,7 @@ class LinkSettings(Part):
         None, ge=1, description="the most values that a customer has; a bridge is cut to keep it"
     )
     confidence: float = Field(1.0, gt=0, le=1)
+    min_confidence: float = Field(0.0, ge=0, le=1, description="links that are less sure do not join")
     half_life_days: int | None = Field(None, ge=1, description="days in which confidence halves; none keeps it")
     is_exact: bool = Field(True, description="whether customer_id_exact counts it too")
     blocked_values: tuple[str, ...] = Field((), description="values that never join: test numbers, a shop's own tablet")

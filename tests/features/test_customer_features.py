@@ -6,19 +6,20 @@ from collections import defaultdict
 from decimal import Decimal
 from typing import Any
 
-import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from jobs.features.build_customer_features import customer_features
 from jobs.features.visibility import as_known, as_of_dates, with_customer
-from jobs.identity.history import replayed
+from jobs.identity.clusters import Rules
+from jobs.identity.replay import Told, replayed
 from jobs.ingest.clean_order_lines import with_line_facts
 from jobs.insight.build_sales_daily import as_daily_sales
 from jobs.lakehouse.days import end_of_day
 from tests.rows import SHANGHAI, Row, customer_id, event, frame_of, local, local_date, random_order_lines
 
+EPOCH = dt.datetime(1970, 1, 1)
 WINDOWS = (7, 30, 90, 365)
 FIRST_DAY, DAYS = dt.date(2024, 1, 1), 430
 DATES = [dt.date(2024, 6, 30), dt.date(2025, 1, 12), dt.date(2025, 3, 9)]
@@ -27,24 +28,29 @@ DATES = [dt.date(2024, 6, 30), dt.date(2025, 1, 12), dt.date(2025, 3, 9)]
 def random_ids(draw: random.Random) -> list[Row]:
     """A history of 14 accounts and 8 devices that come to be known as fewer customers over the days."""
     start = dt.datetime.combine(FIRST_DAY, dt.time())
-    rows: list[tuple[str, str | None, str | None, dt.datetime]] = []
+    story: list[Told] = []
+
+    def tell(account: str, rule: str, value: str, at: dt.datetime) -> None:
+        micros = int((at - EPOCH) / dt.timedelta(microseconds=1))
+        story.append(Told(micros, account, account, rule, rule, value, "", value, "", 1.0))
+
     for number in range(14):
         known_at = start + dt.timedelta(hours=draw.randrange(DAYS * 12))
-        rows.append((f"a{number}", None, None, known_at))
-        rows.append((f"a{number}", "phone", f"{number // 3}", known_at + dt.timedelta(hours=draw.randrange(DAYS * 12))))
+        tell(f"a{number}", "", "", known_at)
+        tell(f"a{number}", "phone", f"{number // 3}", known_at + dt.timedelta(hours=draw.randrange(DAYS * 12)))
     for number in range(8):
         known_at = start + dt.timedelta(hours=draw.randrange(DAYS * 24))
-        rows.append((f"a{draw.randrange(14)}", "device", f"d{number}", known_at))
-    columns = ["account_id", "identifier_kind", "identifier_value", "arrived_at"]
-    told = pd.DataFrame(rows, columns=columns)
-    history = replayed(told.assign(account_origin=told["account_id"], identifier_origin=told["identifier_value"]))
+        tell(f"a{draw.randrange(14)}", "device", f"d{number}", known_at)
+    spans, _ = replayed(sorted(story), Rules({}, {}))
     return [
         customer_id(
-            **{name: span[name] for name in ("identifier_kind", "identifier_value", "customer_id")},
-            valid_from=span["valid_from"].to_pydatetime(),
-            valid_to=None if pd.isna(span["valid_to"]) else span["valid_to"].to_pydatetime(),
+            identifier_kind=span.node[0],
+            identifier_value=span.node[1],
+            customer_id=span.customer_id,
+            valid_from=EPOCH + dt.timedelta(microseconds=span.since),
+            valid_to=None if span.until is None else EPOCH + dt.timedelta(microseconds=span.until),
         )
-        for span in history.to_dict("records")
+        for span in spans
     ]
 
 

@@ -1,9 +1,6 @@
 """From identifiers to customers on Spark: shared phones, blocked values, likeness, a person's word, ids that stay."""
 
 import datetime as dt
-from collections.abc import Iterator
-from contextlib import ExitStack
-from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -13,14 +10,12 @@ from jobs.identity.links import OVERRIDE, RECORD_LINK, as_edges, between_account
 from jobs.identity.origins import with_origin
 from jobs.identity.overrides import always_joined, never_joined
 from jobs.identity.resolve_customers import (
-    Keep,
     accepted_links,
     all_changes,
     known_accounts,
     resolved,
     under_kept_ids,
 )
-from jobs.lakehouse.caching import cached
 from jobs.lakehouse.settings import IdentitySettings, load_settings
 from tests.rows import CONF_DIR, NOON, Row, account, frame_of, identifier, row_of
 
@@ -28,11 +23,9 @@ IDENTITY = load_settings("local", "world", str(CONF_DIR)).identity
 LATER = NOON + dt.timedelta(days=30)
 
 
-@pytest.fixture
-def keep(spark: SparkSession, tmp_path: Any) -> Iterator[Keep]:
-    spark.sparkContext.setCheckpointDir(str(tmp_path))
-    with ExitStack() as kept:
-        yield lambda rows: kept.enter_context(cached(rows))
+@pytest.fixture(scope="module", autouse=True)
+def checkpoints(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> None:
+    spark.sparkContext.setCheckpointDir(str(tmp_path_factory.mktemp("checkpoints")))
 
 
 def phone(account_id: str, value: str, hours: int = 0) -> Row:
@@ -48,7 +41,7 @@ def named(account_id: str, name: str | None = None) -> Row:
 
 
 def edges_and_ids(
-    spark: SparkSession, keep: Keep, accounts: list[Row], identifiers: list[Row], settings: IdentitySettings = IDENTITY,
+    spark: SparkSession, accounts: list[Row], identifiers: list[Row], settings: IdentitySettings = IDENTITY,
     links: list[Row] | None = None, overrides: list[Row] | None = None, blocked: tuple[tuple[str, str], ...] = (),
 ) -> tuple[DataFrame, DataFrame]:  # fmt: skip
     """What the job makes of these rows: the edges with their fate, and the customer ids."""
@@ -67,8 +60,8 @@ def edges_and_ids(
     for rule, found in pairs.items():
         ends = with_origin(with_origin(found, "account_id", "account_origin"), "other_account_id", "other_origin")
         edges = edges.unionByName(between_accounts(ends, rule, settings.links), allowMissingColumns=True)
-    customer_ids, judged = resolved(with_origin(known, "account_id", "account_origin"), edges, never, settings, keep)
-    return judged, keep(customer_ids)
+    customer_ids, judged = resolved(with_origin(known, "account_id", "account_origin"), edges, never, settings)
+    return judged, customer_ids
 
 
 def held_now(customer_ids: DataFrame, column: str = "customer_id") -> set[frozenset[str]]:
@@ -93,75 +86,75 @@ def likeness(one: str, other: str, decision: str = "accept") -> Row:
     )
 
 
-def test_a_family_phone_joins_the_accounts_of_each_name_and_not_the_family(spark: SparkSession, keep: Keep) -> None:
+def test_a_family_phone_joins_the_accounts_of_each_name_and_not_the_family(spark: SparkSession) -> None:
     accounts = [named("ann web", "ann"), named("ann card", "ann"), named("bob card", "bob"), named("unknown")]
     rows = [phone(row["account_id"], "family", place) for place, row in enumerate(accounts)]
-    edges, customer_ids = edges_and_ids(spark, keep, accounts, rows)
+    edges, customer_ids = edges_and_ids(spark, accounts, rows)
     assert held_now(customer_ids) == {frozenset({"ann web", "ann card", "unknown"}), frozenset({"bob card"})}
     owners = customer_ids.where("identifier_kind = 'phone' and valid_to is null").collect()
     assert len(owners) == 1, "the phone belongs to the first that it arrived with"
     assert all(reason is None for reason in fates(edges).values())
 
 
-def test_a_device_joins_by_name_alone_and_belongs_to_its_first_account(spark: SparkSession, keep: Keep) -> None:
+def test_a_device_joins_by_name_alone_and_belongs_to_its_first_account(spark: SparkSession) -> None:
     accounts = [named("ann web", "ann"), named("ann old", "ann"), named("nameless"), named("nameless too")]
     rows = [seen("device", row["account_id"], "tablet", place) for place, row in enumerate(accounts)]
-    _, customer_ids = edges_and_ids(spark, keep, accounts, rows)
+    _, customer_ids = edges_and_ids(spark, accounts, rows)
     assert held_now(customer_ids) == {
         frozenset({"ann web", "ann old"}),
         frozenset({"nameless"}),
         frozenset({"nameless too"}),
     }
-    tablet = customer_ids.where("identifier_kind = 'device'").collect()
-    ann = customer_ids.where("identifier_value = 'ann web'").collect()
+    tablet = customer_ids.where("identifier_kind = 'device' and valid_to is null").collect()
+    ann = customer_ids.where("identifier_value = 'ann web' and valid_to is null").collect()
     assert [row["customer_id"] for row in tablet] == [ann[0]["customer_id"]]
     assert tablet[0]["customer_id_exact"] is None, "no exact link holds a device"
 
 
-def test_a_blocked_value_joins_nobody_and_belongs_to_nobody(spark: SparkSession, keep: Keep) -> None:
+def test_a_blocked_value_joins_nobody_and_belongs_to_nobody(spark: SparkSession) -> None:
     rows = [phone("a", "hotline"), phone("b", "hotline")]
     blocked = (("phone", "hotline"),)
-    edges, customer_ids = edges_and_ids(spark, keep, [named("a"), named("b")], rows, blocked=blocked)
+    edges, customer_ids = edges_and_ids(spark, [named("a"), named("b")], rows, blocked=blocked)
     assert held_now(customer_ids) == {frozenset({"a"}), frozenset({"b"})}
     assert customer_ids.where("identifier_kind = 'phone'").count() == 0
     assert set(fates(edges).values()) == {"blocked_value"}
 
 
-def test_a_value_of_too_many_accounts_joins_the_first_to_arrive(spark: SparkSession, keep: Keep) -> None:
+def test_a_value_of_too_many_accounts_joins_the_first_to_arrive(spark: SparkSession) -> None:
     most = IDENTITY.links["email"].max_accounts
     accounts = [named(f"a{place}") for place in range(most + 2)]
     rows = [seen("email", row["account_id"], "shop@x", place) for place, row in enumerate(accounts)]
-    edges, customer_ids = edges_and_ids(spark, keep, accounts, rows)
+    edges, customer_ids = edges_and_ids(spark, accounts, rows)
     assert max(len(group) for group in held_now(customer_ids)) == most
     assert [reason for reason in fates(edges).values() if reason] == ["too_many_accounts"] * 2
 
 
-def test_a_suspicious_component_is_put_aside_account_by_account(spark: SparkSession, keep: Keep) -> None:
+def test_a_suspicious_component_is_put_aside_account_by_account(spark: SparkSession) -> None:
     settings = IDENTITY.model_copy(update={"max_links_per_component": 5})
     chain = [phone(f"a{place}", f"p{place + step}") for place in range(6) for step in (0, 1)]
     accounts = [named(f"a{place}") for place in range(6)]
-    edges, customer_ids = edges_and_ids(spark, keep, [*accounts, named("b")], [*chain, phone("b", "own")], settings)
+    edges, customer_ids = edges_and_ids(spark, [*accounts, named("b")], [*chain, phone("b", "own")], settings)
     assert held_now(customer_ids) == {frozenset({row["account_id"]}) for row in [*accounts, named("b")]}
     found = fates(edges)
     assert found.pop(("b", "own")) is None
     assert set(found.values()) == {"suspicious_component"}
 
 
-def test_likeness_joins_for_analytics_and_not_for_service(spark: SparkSession, keep: Keep) -> None:
+def test_likeness_joins_for_analytics_and_not_for_service(spark: SparkSession) -> None:
     accounts = [named("card", "wang"), named("web", "wang"), named("doubtful", "wang")]
     rows = [phone("web", "1"), phone("card", "2"), phone("doubtful", "3")]
     links = [likeness("card", "web"), likeness("doubtful", "web", "review")]
-    edges, customer_ids = edges_and_ids(spark, keep, accounts, rows, links=links)
+    edges, customer_ids = edges_and_ids(spark, accounts, rows, links=links)
     assert held_now(customer_ids) == {frozenset({"card", "web"}), frozenset({"doubtful"})}
     assert held_now(customer_ids, "customer_id_exact") == {frozenset({name}) for name in ("card", "web", "doubtful")}
     told = edges.where("rule = 'record_link'").collect()
     assert [(row["account_id"], row["identifier_value"], row["is_exact"]) for row in told] == [("card", "web", False)]
 
 
-def test_a_persons_word_joins_separates_and_is_taken_back(spark: SparkSession, keep: Keep) -> None:
+def test_a_persons_word_joins_separates_and_is_taken_back(spark: SparkSession) -> None:
     accounts, rows = [named("a"), named("b"), named("c")], [phone("a", "1"), phone("b", "1"), phone("c", "2")]
     words = [a_word("never", "b", "a"), a_word("always", "c", "a")]
-    _, customer_ids = edges_and_ids(spark, keep, accounts, rows, overrides=words)
+    _, customer_ids = edges_and_ids(spark, accounts, rows, overrides=words)
     assert held_now(customer_ids) == {frozenset({"a", "c"}), frozenset({"b"})}
     before = customer_ids.where(f"valid_from < timestamp'{LATER}' and identifier_kind = 'account'").collect()
     first = {row["identifier_value"]: row["customer_id"] for row in before}
@@ -171,25 +164,25 @@ def test_a_persons_word_joins_separates_and_is_taken_back(spark: SparkSession, k
         a_word("as_found", "a", "b", LATER + dt.timedelta(1)),
         a_word("as_found", "a", "c", LATER + dt.timedelta(1)),
     ]
-    _, customer_ids = edges_and_ids(spark, keep, accounts, rows, overrides=undone)
+    _, customer_ids = edges_and_ids(spark, accounts, rows, overrides=undone)
     assert held_now(customer_ids) == {frozenset({"a", "b"}), frozenset({"c"})}
 
 
-def test_rules_that_change_leave_most_accounts_under_their_published_id(spark: SparkSession, keep: Keep) -> None:
+def test_rules_that_change_leave_most_accounts_under_their_published_id(spark: SparkSession) -> None:
     accounts = [named("old"), *[named(f"n{place}") for place in range(3)]]
     rows = [phone("old", "1", -9), phone("n0", "1"), *[seen("email", f"n{place}", "n@x") for place in range(3)]]
-    _, published = edges_and_ids(spark, keep, accounts, rows)
+    _, published = edges_and_ids(spark, accounts, rows)
     assert len(held_now(published)) == 1
     apart = IDENTITY.model_copy(
         update={"links": {**IDENTITY.links, "phone": IDENTITY.links["phone"].model_copy(update={"joins": "never"})}}
     )
-    _, found = edges_and_ids(spark, keep, accounts, rows, apart)
-    kept, renamed = under_kept_ids(found, published, keep)
+    _, found = edges_and_ids(spark, accounts, rows, apart)
+    kept, renamed = under_kept_ids(found, published)
     now = {row["identifier_value"]: row["customer_id"] for row in kept.where("identifier_kind = 'account'").collect()}
     before = {row["customer_id"] for row in published.where("valid_to is null").collect()}
     assert {now["n0"], now["n1"], now["n2"]} == before
     assert now["old"] not in before, "an id is one customer's"
-    again, none = under_kept_ids(found, kept, keep)
+    again, none = under_kept_ids(found, kept)
     assert sorted(map(repr, again.collect())) == sorted(map(repr, kept.collect())), "and stays so"
     assert renamed is not None
     assert none is not None
@@ -197,9 +190,9 @@ def test_rules_that_change_leave_most_accounts_under_their_published_id(spark: S
     assert {row["change_kind"] for row in changes.collect()} >= {"rename"}
 
 
-def test_a_merge_is_written_down_with_its_cause(spark: SparkSession, keep: Keep) -> None:
+def test_a_merge_is_written_down_with_its_cause(spark: SparkSession) -> None:
     rows = [phone("a", "1", 1), phone("b", "1", 5)]
-    _, customer_ids = edges_and_ids(spark, keep, [named("a"), named("b")], rows)
+    _, customer_ids = edges_and_ids(spark, [named("a"), named("b")], rows)
     changes = all_changes(customer_ids, None, None, F.lit(LATER)).collect()
     assert [(row["change_kind"], row["cause"], row["account_count"]) for row in changes] == [("merge", "phone", 1)]
     assert changes[0]["changed_at"] == NOON + dt.timedelta(hours=5)
