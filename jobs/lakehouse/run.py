@@ -178,12 +178,9 @@ class Run:
 
     def take_added(self) -> list[Output]:
         """What was added since this was last asked."""
-        versions = {table: table_version(self.spark, self.lake.path(table)) for table in self.added}
-        outputs = [
-            Output(table, version, self.added[table]) for table, version in versions.items() if version is not None
-        ]
-        self.added.clear()
-        return outputs
+        added, self.added = self.added, {}
+        versions = {table: table_version(self.spark, self.lake.path(table)) for table in added}
+        return [Output(table, version, added[table]) for table, version in versions.items() if version is not None]
 
     def _writable(self, table: str) -> Contract:
         if not any(fnmatchcase(table, pattern) for pattern in self.writes):
