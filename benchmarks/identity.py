@@ -27,8 +27,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from jobs.identity.components import grown, with_components
+from jobs.lakehouse.identity_settings import IdentitySettings
 from jobs.lakehouse.session import open_session
-from jobs.lakehouse.settings import IdentitySettings, load_settings
+from jobs.lakehouse.settings import load_settings
 
 MEAN_SIZE, HUB, CHAIN = 2.5, 20_000, 2_000
 INCREMENT_SHARE = 0.01

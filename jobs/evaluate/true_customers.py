@@ -43,7 +43,7 @@ def customer_persons(customer_ids: DataFrame, persons_of_accounts: DataFrame, as
 
 
 def identity_scores(customer_ids: DataFrame, persons_of_accounts: DataFrame, measured_on: str) -> list[Score]:
-    """Consistency, and pairwise precision and recall, of the customers as they are now."""
+    """Consistency, and precision and recall by pairs and by accounts (B-cubed), of the customers as they are now."""
     current = customer_ids.where("identifier_kind = 'account' and valid_to is null")
     linked = current.select("customer_id", F.col("identifier_value").alias("account_id")).join(
         persons_of_accounts, on="account_id", how="inner"
@@ -66,15 +66,23 @@ def identity_scores(customer_ids: DataFrame, persons_of_accounts: DataFrame, mea
         F.max((F.col("accounts") == F.col("of_person")) & (F.col("accounts") == F.col("of_customer")))
         .cast("double")
         .alias("is_consistent"),
+        F.sum(F.col("accounts") * F.col("accounts") / F.col("of_customer")).alias("b_cubed_precision"),
+        F.sum(F.col("accounts") * F.col("accounts") / F.col("of_person")).alias("b_cubed_recall"),
+        F.sum("accounts").cast("double").alias("records"),
+        F.lit(1.0).alias("one"),
     )
     columns = ["right_pairs", "found_pairs", "true_pairs", "is_consistent", "one"]
-    sums = bootstrap_sums(per_person.withColumn("one", F.lit(1.0)), "person_id", columns, REPLICATES, SEED)
-    right, found, true, consistent, persons = (sums[:, place] for place in range(len(columns)))
+    columns += ["b_cubed_precision", "b_cubed_recall", "records"]
+    sums = bootstrap_sums(per_person, "person_id", columns, REPLICATES, SEED)
+    right, found, true, consistent, persons, precision, recall, records = sums.T
     with np.errstate(divide="ignore", invalid="ignore"):
         figures = {
             "consistency": (consistent / persons, "share of persons whose accounts are one pure customer", 0.99),
             "pairwise precision": (right / found, "pairs of accounts held together that are one person's", None),
             "pairwise recall": (right / true, "pairs of one person's accounts that are held together", None),
+            # Bagga and Baldwin, Entity-based cross-document coreferencing using the vector space model, 1998.
+            "B-cubed precision": (precision / records, "share of an account's customer that is its own person's", None),
+            "B-cubed recall": (recall / records, "share of an account's person that its customer holds", None),
         }
     return [
         scored("4 linkage", metric, "accounts", values, measured_on, goal=goal, note=note)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs.lakehouse.settings import LinkSettings
+from jobs.lakehouse.identity_settings import LinkSettings
 
 if TYPE_CHECKING:
     from jobs.identity.replay import Node, Told

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from jobs.identity.union_find import as_forest, as_labels, refuse_torn
 from jobs.lakehouse.caching import cached
-from jobs.lakehouse.settings import IdentitySettings
+from jobs.lakehouse.identity_settings import IdentitySettings
 
 EDGES, LABELS = "src long, dst long", "id long, component long"
 # Each round leaves at most half of the ids that are not yet with their smallest; ten leave one in a thousand of the worst graph.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.lakehouse.settings import LinkSettings
+from jobs.lakehouse.identity_settings import LinkSettings
 
 RECORD_LINK, OVERRIDE = "record_link", "override"
 ALWAYS, NEVER = "always", "never"

@@ -14,11 +14,11 @@ from jobs.identity.origins import with_origin
 from jobs.identity.overrides import always_joined, never_joined
 from jobs.identity.stable_ids import IDS, RENAME, as_changes, as_renames, renames, with_kept_ids
 from jobs.lakehouse.caching import checkpoints
+from jobs.lakehouse.identity_settings import IdentitySettings
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.personal import token_of
 from jobs.lakehouse.personal_kinds import KINDS, PersonalKind, normalised
 from jobs.lakehouse.run import Run
-from jobs.lakehouse.settings import IdentitySettings
 from jobs.lakehouse.vault import VALUES
 
 EDGES_TABLE, IDS_TABLE, CHANGES = "silver.identity_edges", "silver.customer_ids", "silver.identity_changes"

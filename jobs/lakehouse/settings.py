@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from jobs.lakehouse.cleaning_settings import CleaningSettings
 from jobs.lakehouse.errors import ConfigurationError
+from jobs.lakehouse.identity_settings import IdentitySettings
 from jobs.lakehouse.linking_settings import LinkingSettings
 from jobs.lakehouse.part import Part
 from jobs.lakehouse.storage_settings import StorageSettings
@@ -74,39 +75,6 @@ class IngestSettings(Part):
     """How deliveries are taken in."""
 
     max_quarantined_files_share: float = Field(0.5, ge=0, le=1)
-
-
-class LinkSettings(Part):
-    """How one kind of link joins accounts: by an identifier, by likeness of records, or by a person's word."""
-
-    priority: int = Field(
-        description="where it stands against other kinds; 1 is the strongest, weaker bridges are cut first"
-    )
-    joins: Literal["always", "not_against_name", "with_same_name", "never"] = "always"
-    max_accounts: int = Field(10, ge=1, description="the most accounts that one value joins; the first to arrive")
-    max_per_account: int | None = Field(
-        None, ge=1, description="the most values of one account that join; the first to arrive"
-    )
-    max_per_customer: int | None = Field(
-        None, ge=1, description="the most values that a customer has; a bridge is cut to keep it"
-    )
-    confidence: float = Field(1.0, gt=0, le=1)
-    min_confidence: float = Field(0.0, ge=0, le=1, description="links that are less sure do not join")
-    half_life_days: int | None = Field(None, ge=1, description="days in which confidence halves; none keeps it")
-    is_exact: bool = Field(True, description="whether customer_id_exact counts it too")
-    blocked_values: tuple[str, ...] = Field((), description="values that never join: test numbers, a shop's own tablet")
-
-
-class IdentitySettings(Part):
-    """How identifiers become customers: the engine, its sizes, and each kind of link."""
-
-    engine: Literal["contract", "graphframes"] = "contract"
-    edges_per_process: int = Field(20_000_000, ge=1, description="the most edges that one process joins in memory")
-    max_links_per_component: int = Field(
-        2_000, ge=1, description="a component with more links is suspicious; none of them joins"
-    )
-    household_max_customers: int = Field(8, ge=2, description="a larger group that shares things is no household")
-    links: dict[str, LinkSettings] = Field(default_factory=dict)
 
 
 class FeatureSettings(Part):

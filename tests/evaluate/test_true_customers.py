@@ -52,6 +52,9 @@ def test_consistency_precision_and_recall_of_an_example_worked_out_by_hand(spark
     # Held together: 3 pairs of person 1, 1 of person 2, and 1 of two persons; true: 3 of person 1 and 3 of person 2.
     assert scores["pairwise precision"].value == pytest.approx(4 / 5)
     assert scores["pairwise recall"].value == pytest.approx(4 / 6)
+    # Nine accounts: c1 and d1 share a customer with another person's; b1 is without two of its person's, b2 and b3 without one.
+    assert scores["B-cubed precision"].value == pytest.approx((7 + 2 / 2) / 9)
+    assert scores["B-cubed recall"].value == pytest.approx((6 + 1 / 3 + 2 * 2 / 3) / 9)
     assert scores["consistency"].is_met is False
     assert {score.measured_on for score in scores.values()} == {"example"}
     for score in scores.values():

@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs.identity.components import checked, grown, with_components
 from jobs.identity.union_find import labelled
 from jobs.lakehouse.errors import QualityGateError
-from jobs.lakehouse.settings import IdentitySettings
+from jobs.lakehouse.identity_settings import IdentitySettings
 
 Edges = list[tuple[int, int]]
 LARGEST = 2**63 - 1

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jobs.identity.clusters import Rules
 from jobs.identity.history import laid_over
 from jobs.identity.replay import Node, Span, Told, replayed
-from jobs.lakehouse.settings import LinkSettings
+from jobs.lakehouse.identity_settings import LinkSettings
 
 LINKS = {
     "override": LinkSettings(priority=1),

@@ -16,7 +16,8 @@ from jobs.identity.resolve_customers import (
     resolved,
     under_kept_ids,
 )
-from jobs.lakehouse.settings import IdentitySettings, load_settings
+from jobs.lakehouse.identity_settings import IdentitySettings
+from jobs.lakehouse.settings import load_settings
 from tests.rows import CONF_DIR, NOON, Row, account, frame_of, identifier, row_of
 
 IDENTITY = load_settings("local", "world", str(CONF_DIR)).identity

@@ -1,0 +1,42 @@
+"""How links make customers of accounts: the settings of identity."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from jobs.lakehouse.part import Part
+
+
+class LinkSettings(Part):
+    """How one kind of link joins accounts: by an identifier, by likeness of records, or by a person's word."""
+
+    priority: int = Field(
+        description="where it stands against other kinds; 1 is the strongest, weaker bridges are cut first"
+    )
+    joins: Literal["always", "not_against_name", "with_same_name", "never"] = "always"
+    max_accounts: int = Field(10, ge=1, description="the most accounts that one value joins; the first to arrive")
+    max_per_account: int | None = Field(
+        None, ge=1, description="the most values of one account that join; the first to arrive"
+    )
+    max_per_customer: int | None = Field(
+        None, ge=1, description="the most values that a customer has; a bridge is cut to keep it"
+    )
+    confidence: float = Field(1.0, gt=0, le=1)
+    min_confidence: float = Field(0.0, ge=0, le=1, description="links that are less sure do not join")
+    half_life_days: int | None = Field(None, ge=1, description="days in which confidence halves; none keeps it")
+    is_exact: bool = Field(True, description="whether customer_id_exact counts it too")
+    blocked_values: tuple[str, ...] = Field((), description="values that never join: test numbers, a shop's own tablet")
+
+
+class IdentitySettings(Part):
+    """How identifiers become customers: the engine, its sizes, and each kind of link."""
+
+    engine: Literal["contract", "graphframes"] = "contract"
+    edges_per_process: int = Field(20_000_000, ge=1, description="the most edges that one process joins in memory")
+    max_links_per_component: int = Field(
+        2_000, ge=1, description="a component with more links is suspicious; none of them joins"
+    )
+    household_max_customers: int = Field(8, ge=2, description="a larger group that shares things is no household")
+    links: dict[str, LinkSettings] = Field(default_factory=dict)
