@@ -104,20 +104,17 @@ def grown(components: DataFrame, added: DataFrame, settings: IdentitySettings) -
 
     Args:
         components: `id` and `component`, the smallest id of each component, of the edges so far.
-        added: the edges that came, `src` and `dst`.
+        added: the edges that came, `src` and `dst`; few enough that what they join can be sent to every process.
         settings: as for `with_components`.
     """
     ends = added.select(F.col("src").alias("id")).union(added.select("dst")).distinct()
-    now = F.coalesce("component", "id").alias("component")
-    known = ends.join(components, on="id", how="left").select("id", now)
-    with cached(known):
-        merged = with_components(_lifted(added, known), settings)
-        with cached(merged):
-            first = merged.select(F.col("component").alias("later"), F.col("id").alias("component"))
-            kept = components.join(F.broadcast(first), on="component", how="left")
-            kept = kept.select("id", F.coalesce("later", "component").alias("component"))
-            new = known.join(components, on="id", how="left_anti").join(F.broadcast(first), on="component", how="left")
-            return kept.union(new.select("id", F.coalesce("later", "component").alias("component"))).checkpoint()
+    before = components.select("id", F.col("component").alias("before"))
+    known = ends.join(before, on="id", how="left").withColumn("component", F.coalesce("before", "id")).checkpoint()
+    merged = with_components(_lifted(added, known), settings).checkpoint()
+    first = F.broadcast(merged.select(F.col("component").alias("later"), F.col("id").alias("component")))
+    new = known.where("before is null").select("id", "component")
+    joined = components.select("id", "component").union(new).join(first, on="component", how="left")
+    return joined.select("id", F.coalesce("later", "component").alias("component"))
 
 
 def _lifted(edges: DataFrame, known: DataFrame) -> DataFrame:
