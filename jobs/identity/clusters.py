@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from jobs.identity.replay import Node, Told
 
 MICROSECONDS_PER_DAY = 86_400_000_000
+# What the settings don't name joins nobody, but says whose an identifier is.
+UNNAMED = LinkSettings(priority=100, joins="never")
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,10 @@ class Rules:
 
     links: Mapping[str, LinkSettings]
     never: Mapping[frozenset[str], int]
+
+    def of(self, told: Told) -> LinkSettings:
+        """The settings of a link's kind."""
+        return self.links.get(told.rule, UNNAMED)
 
     def is_unique(self, kind: str) -> bool:
         """Whether a customer may have few values of this kind only."""
@@ -46,7 +52,7 @@ class Rules:
 
     def needs_name(self, told: Told) -> bool:
         """Whether the link takes an account without a name to an identifier that persons of several names may share."""
-        return bool(told.rule) and not told.name and self.links[told.rule].joins == "not_against_name"
+        return bool(told.rule) and not told.name and self.of(told).joins == "not_against_name"
 
     def moments(self, story: Sequence[Told]) -> set[int]:
         """When a person's word about these accounts begins to hold, where that is later than the accounts themselves."""
@@ -56,7 +62,7 @@ class Rules:
 
     def strength(self, told: Told, at: int) -> tuple[float, ...]:
         """Where a link stands, the strongest least: by priority, then by confidence as it has faded, then the older one."""
-        link = self.links[told.rule]
+        link = self.of(told)
         confidence = told.confidence
         if link.half_life_days:
             confidence *= 0.5 ** ((at - told.at) / MICROSECONDS_PER_DAY / link.half_life_days)

@@ -58,7 +58,7 @@ def judged(seen: DataFrame, links: Mapping[str, LinkSettings], blocked: DataFram
     marked = seen.join(F.broadcast(stopped), on=["rule", "identifier_value"], how="left")
     reason = (
         F.when(F.col("_is_blocked"), "blocked_value")
-        .when(F.coalesce(setting_of(links, "joins"), F.lit("never")) == "never", "does_not_join")
+        .when(F.coalesce(setting_of(links, "joins"), F.lit(NEVER)) == NEVER, "does_not_join")
         .when(F.row_number().over(arrivals) > setting_of(links, "max_accounts"), "too_many_accounts")
         .when(F.row_number().over(of_account) > setting_of(links, "max_per_account"), "too_many_values")
     )

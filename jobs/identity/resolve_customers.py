@@ -17,7 +17,7 @@ from jobs.lakehouse.caching import checkpoints
 from jobs.lakehouse.identity_settings import IdentitySettings
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.personal import token_of
-from jobs.lakehouse.personal_kinds import KINDS, PersonalKind, normalised
+from jobs.lakehouse.personal_kinds import PersonalKind, normalised
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.vault import VALUES
 
@@ -33,6 +33,9 @@ TOLD = (
     "account_id", "account_origin", "rule", "identifier_kind", "identifier_value", "identifier_group",
     "identifier_origin", "arrived_at", "is_exact", "is_owner", "name_token", "confidence",
 )  # fmt: skip
+PERSONAL_KINDS: Mapping[str, PersonalKind] = {
+    "phone": "phone", "email": "email", "open_id": "open_id", "device": "device_id", "payer": "payment_account",
+}  # fmt: skip
 EDGE = ("account_id", "rule", "identifier_value")
 
 
@@ -98,9 +101,10 @@ def blocked_values(run: Run) -> DataFrame:
 
 
 def _token(run: Run, rule: str, value: str) -> str:
-    kind: PersonalKind | None = next((kind for kind in KINDS if kind in (rule, f"{rule}_id")), None)
-    plain = normalised(kind, value, run.settings.calendar.phone_region) if kind else None
-    return token_of(run.keys(), kind, plain) if kind and plain else value
+    if rule not in PERSONAL_KINDS:
+        return value
+    plain = normalised(PERSONAL_KINDS[rule], value, run.settings.calendar.phone_region)
+    return token_of(run.keys(), PERSONAL_KINDS[rule], plain or value)
 
 
 def as_customer_ids(history: DataFrame) -> DataFrame:

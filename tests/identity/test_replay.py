@@ -223,3 +223,14 @@ def test_two_strictnesses_are_laid_over_each_other() -> None:
     ]
     device = ("device", "d", "")
     assert list(laid_over([Span(device, 3, None, "c-1")], [])) == [(Span(device, 3, None, "c-1"), None)]
+
+
+def test_a_kind_that_the_settings_do_not_name_is_weaker_than_all_others() -> None:
+    story = [
+        an_account("a"),
+        an_account("b", name="b"),
+        a_link("a", "open_id", "o1", 1),
+        a_link("b", "open_id", "o2", 1),
+    ]
+    held = customers_at(spans_of([*story, a_link("a", "fax", "9", 0), a_link("b", "fax", "9", 2)]), 3 * DAY)
+    assert held["fax", "9", ""] == held["account", "a", ""] != held["account", "b", ""]
