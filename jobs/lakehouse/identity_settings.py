@@ -8,6 +8,8 @@ from pydantic import Field
 
 from jobs.lakehouse.part import Part
 
+Attribute = Literal["name", "phone", "email", "city", "country"]
+
 
 class LinkSettings(Part):
     """How one kind of link joins accounts: by an identifier, by likeness of records, or by a person's word."""
@@ -30,6 +32,15 @@ class LinkSettings(Part):
     blocked_values: tuple[str, ...] = Field((), description="values that never join: test numbers, a shop's own tablet")
 
 
+class SurvivorSettings(Part):
+    """Which of several values of an attribute survives in a customer's golden record."""
+
+    sources: tuple[str, ...] = Field((), description="feeds by priority, the most trusted first; others come after")
+    prefer: Literal["recency", "completeness"] = Field(
+        "recency", description="within a source: the last told, or the record that tells most attributes"
+    )
+
+
 class IdentitySettings(Part):
     """How identifiers become customers: the engine, its sizes, and each kind of link."""
 
@@ -40,3 +51,4 @@ class IdentitySettings(Part):
     )
     household_max_customers: int = Field(8, ge=2, description="a larger group that shares things is no household")
     links: dict[str, LinkSettings] = Field(default_factory=dict)
+    survivorship: dict[Attribute, SurvivorSettings] = Field(default_factory=dict)

@@ -2,12 +2,22 @@
 
 import datetime as dt
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from jobs.identity.describe_customers import as_customers
-from tests.rows import NOON, account, customer_id, frame_of
+from jobs.lakehouse.identity_settings import Attribute, SurvivorSettings
+from tests.rows import NOON, Row, account, customer_id, frame_of
 
+NO_RULES: dict[Attribute, SurvivorSettings] = {}
 DAY = dt.timedelta(days=1)
+
+
+def described(
+    spark: SparkSession, ids: list[Row], accounts: list[Row], rules: dict[Attribute, SurvivorSettings] = NO_RULES
+) -> DataFrame:
+    return as_customers(
+        frame_of(spark, "silver.customer_ids", *ids), frame_of(spark, "silver.accounts", *accounts), rules
+    )
 
 
 def test_a_customer_has_the_last_known_value_of_each_attribute_over_all_its_accounts(spark: SparkSession) -> None:
@@ -21,15 +31,27 @@ def test_a_customer_has_the_last_known_value_of_each_attribute_over_all_its_acco
         customer_id(customer_id="other", identifier_value="alone"),
     ]
     accounts = [
-        account(account_id="web", revision=1, city="Xi'an", phone_masked="138****0001", superseded_at=NOON + 2 * DAY),
-        account(account_id="web", revision=2, city="Suzhou", arrived_at=NOON + 2 * DAY),
-        account(account_id="card", city=None, name_masked="王*", email_masked="w***@x.cn", arrived_at=NOON + 3 * DAY),
-        account(account_id="card", revision=2, email_masked="n***@x.cn", arrived_at=NOON + 4 * DAY),
+        account(
+            account_id="web",
+            source="web feed",
+            revision=1,
+            city="Xi'an",
+            phone_masked="138****0001",
+            superseded_at=NOON + 2 * DAY,
+        ),
+        account(account_id="web", source="web feed", revision=2, city="Suzhou", arrived_at=NOON + 2 * DAY),
+        account(
+            account_id="card",
+            source="card feed",
+            city=None,
+            name_masked="王*",
+            email_masked="w***@x.cn",
+            arrived_at=NOON + 3 * DAY,
+        ),
+        account(account_id="card", source="card feed", revision=2, email_masked="n***@x.cn", arrived_at=NOON + 4 * DAY),
         account(account_id="alone", arrived_at=NOON + 9 * DAY),
     ]
-    customers = as_customers(
-        frame_of(spark, "silver.customer_ids", *ids), frame_of(spark, "silver.accounts", *accounts)
-    )
+    customers = described(spark, ids, accounts)
     found = {row["customer_id"]: row.asDict() for row in customers.collect()}
     assert set(found) == {"c", "other"}, "a customer that was merged into another is none any more"
     assert found["c"] == {
@@ -39,11 +61,18 @@ def test_a_customer_has_the_last_known_value_of_each_attribute_over_all_its_acco
         "phone_count": 2,
         "email_count": 0,
         "device_count": 1,
+        "open_id_count": 0,
+        "payer_count": 0,
         "name_masked": "王*",
         "phone_masked": "138****0001",
         "email_masked": "n***@x.cn",
         "city": "Suzhou",
         "country": None,
+        "name_source": "card feed",
+        "phone_source": "web feed",
+        "email_source": "card feed",
+        "city_source": "web feed",
+        "country_source": None,
     }
     assert found["other"]["city"] is None
     assert found["other"]["first_seen_at"] == NOON + 9 * DAY
@@ -52,7 +81,23 @@ def test_a_customer_has_the_last_known_value_of_each_attribute_over_all_its_acco
 def test_of_two_values_told_at_once_the_one_of_the_later_account_id_is_taken(spark: SparkSession) -> None:
     ids = [customer_id(customer_id="c", identifier_value=name) for name in ("a", "b")]
     accounts = [account(account_id=name, city=f"city of {name}") for name in ("b", "a")]
-    customers = as_customers(
-        frame_of(spark, "silver.customer_ids", *ids), frame_of(spark, "silver.accounts", *accounts)
-    )
+    customers = described(spark, ids, accounts)
     assert [row["city"] for row in customers.collect()] == ["city of b"]
+
+
+def test_values_survive_by_source_then_completeness_then_recency(spark: SparkSession) -> None:
+    ids = [customer_id(customer_id="c", identifier_value=name) for name in ("a", "b", "d")]
+    accounts = [
+        account(account_id="a", source="crm", city="by crm", country="CN", arrived_at=NOON),
+        account(account_id="b", source="web", city="by web", country="SG", name_masked="n", arrived_at=NOON + DAY),
+        account(account_id="d", source="web", city="by web later", country="MY", arrived_at=NOON + 2 * DAY),
+    ]
+    rules: dict[Attribute, SurvivorSettings] = {
+        "city": SurvivorSettings(sources=("crm", "web")),
+        "country": SurvivorSettings(prefer="completeness"),
+    }
+    found = described(spark, ids, accounts, rules).collect()[0]
+    assert (found["city"], found["city_source"]) == ("by crm", "crm")
+    assert (found["country"], found["country_source"]) == ("SG", "web"), "b tells a name too"
+    without = described(spark, ids, accounts).collect()[0]
+    assert (without["city"], without["country"]) == ("by web later", "MY")
