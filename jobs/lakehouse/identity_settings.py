@@ -49,6 +49,8 @@ class IdentitySettings(Part):
     max_links_per_component: int = Field(
         2_000, ge=1, description="a component with more links is suspicious; none of them joins"
     )
-    household_max_customers: int = Field(8, ge=2, description="a larger group that shares things is no household")
+    household_max_customers: int = Field(
+        8, ge=2, description="a thing that more customers share joins nobody; nor is a larger group a household"
+    )
     links: dict[str, LinkSettings] = Field(default_factory=dict)
     survivorship: dict[Attribute, SurvivorSettings] = Field(default_factory=dict)

@@ -1,0 +1,86 @@
+"""Group customers who share a delivery address, a phone, a wallet or a device into households, a level above customers."""
+
+import sys
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.identity.components import with_components
+from jobs.lakehouse.caching import checkpoints
+from jobs.lakehouse.identity_settings import IdentitySettings
+from jobs.lakehouse.job import Job
+from jobs.lakehouse.run import Run
+
+JOB = Job(
+    reads=("silver.customer_ids", "silver.identifiers", "silver.order_lines"),
+    writes=("silver.households",),
+    settings=(IdentitySettings,),
+)
+
+
+def shared_things(customer_ids: DataFrame, identifiers: DataFrame, lines: DataFrame) -> DataFrame:
+    """One row per customer and thing that others may share with it: `thing_kind`, `thing` and the customer's node.
+
+    Args:
+        customer_ids: the history of silver.customer_ids.
+        identifiers: silver.identifiers, those that join no accounts too.
+        lines: silver.order_lines.
+    """
+    seen = identifiers.select(
+        "account_id", F.col("identifier_kind").alias("thing_kind"), F.col("identifier_value").alias("thing")
+    )
+    delivered = lines.where("account_id is not null and delivery_address_token is not null").select(
+        "account_id", F.lit("address").alias("thing_kind"), F.col("delivery_address_token").alias("thing")
+    )
+    accounts = customer_ids.where("identifier_kind = 'account' and valid_to is null").select(
+        F.col("identifier_value").alias("account_id"), "customer_id"
+    )
+    things = seen.unionByName(delivered).join(accounts, on="account_id", how="inner")
+    return things.select("customer_id", "thing_kind", "thing", F.xxhash64("customer_id").alias("node")).distinct()
+
+
+def as_households(customer_ids: DataFrame, things: DataFrame, settings: IdentitySettings) -> DataFrame:
+    """One row per customer of now, with its household; most are households of one.
+
+    A thing that more customers share than a household has, a shop's tablet or a forwarding address, joins nobody; nor does a chain of
+    things that would make a larger household than that.
+
+    Args:
+        customer_ids: the history of silver.customer_ids.
+        things: as `shared_things` gives them.
+        settings: how many customers a household has at most, and the engine.
+    """
+    most = settings.household_max_customers
+    homes = things.groupBy("thing_kind", "thing").agg(F.collect_set("node").alias("nodes"))
+    homes = homes.where(F.size("nodes").between(2, most))
+    edges = homes.select("thing_kind", F.array_min("nodes").alias("src"), F.explode("nodes").alias("dst"))
+    components = with_components(edges.select("src", "dst"), settings)
+    kinds = edges.groupBy(F.col("dst").alias("id")).agg(F.array_sort(F.collect_set("thing_kind")).alias("kinds"))
+    sizes = components.groupBy("component").agg(F.count("*").alias("size"))
+    small = sizes.where(F.col("size") <= most).select("component")
+    joined = components.join(small, on="component", how="left_semi").join(kinds, on="id", how="left")
+    current = customer_ids.where("identifier_kind = 'account' and valid_to is null")
+    customers = current.groupBy("customer_id").agg(F.min("valid_from").alias("known_since"))
+    placed = customers.withColumn("id", F.xxhash64("customer_id")).join(joined, on="id", how="left")
+    placed = placed.withColumn("component", F.coalesce("component", "id"))
+    oldest = F.min(F.struct("known_since", "customer_id"))["customer_id"]
+    named = placed.groupBy("component").agg(
+        F.regexp_replace(oldest, "^c-", "h-").alias("household_id"),
+        F.count("*").cast("int").alias("customer_count"),
+        F.array_join(F.array_sort(F.array_distinct(F.flatten(F.collect_list("kinds")))), ", ").alias("joined_by"),
+    )
+    return placed.join(named, on="component", how="inner").withColumn(
+        "joined_by", F.when(F.col("customer_count") > 1, F.col("joined_by"))
+    )
+
+
+def build(run: Run) -> None:
+    run.keep(checkpoints(run.spark, f"{run.lake.root}/_checkpoints_of_households"))
+    customer_ids = run.read("silver.customer_ids")
+    things = shared_things(customer_ids, run.read("silver.identifiers"), run.read("silver.order_lines")).checkpoint()
+    households = as_households(customer_ids, things, run.part(IdentitySettings))
+    run.publish("silver.households", households.select(*run.contract("silver.households").column_names))
+
+
+if __name__ == "__main__":
+    sys.exit(JOB.main(__doc__, build))

@@ -1,0 +1,51 @@
+"""Households: who shares an address or a phone, and what joins nobody because too many share it."""
+
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs.identity.group_households import as_households, shared_things
+from jobs.lakehouse.identity_settings import IdentitySettings
+from tests.rows import NOON, Row, customer_id, frame_of, identifier, order_line
+
+SETTINGS = IdentitySettings(household_max_customers=3)
+
+
+@pytest.fixture(autouse=True)
+def checkpoints(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> None:
+    spark.sparkContext.setCheckpointDir(str(tmp_path_factory.mktemp("checkpoints")))
+
+
+def found(spark: SparkSession, customers: list[str], identifiers: list[Row], lines: list[Row]) -> dict[str, Row]:
+    """The household of each customer; a customer's account has the customer's name."""
+    ids = [customer_id(customer_id=f"c-{name}", identifier_value=name, valid_from=NOON) for name in customers]
+    ids.append(customer_id(customer_id="c-gone", identifier_value=customers[0], valid_from=NOON, valid_to=NOON))
+    held = frame_of(spark, "silver.customer_ids", *ids)
+    things = shared_things(
+        held, frame_of(spark, "silver.identifiers", *identifiers), frame_of(spark, "silver.order_lines", *lines)
+    )
+    rows = as_households(held, things, SETTINGS).collect()
+    assert len(rows) == len(customers)
+    return {row["customer_id"].removeprefix("c-"): row.asDict() for row in rows}
+
+
+def test_customers_who_share_an_address_or_a_phone_are_one_household(spark: SparkSession) -> None:
+    lines = [order_line(account_id=name, delivery_address_token="home") for name in ("a", "b", "b")]
+    households = found(spark, ["a", "b", "c", "alone"], [identifier(account_id=name) for name in ("b", "c")], lines)
+    together = {
+        name: (row["household_id"], row["customer_count"], row["joined_by"]) for name, row in households.items()
+    }
+    assert together["a"] == together["b"] == together["c"] == ("h-a", 3, "address, phone")
+    assert together["alone"] == ("h-alone", 1, None)
+
+
+def test_what_too_many_share_joins_nobody(spark: SparkSession) -> None:
+    names = ["a", "b", "c", "d"]
+    lines = [order_line(account_id=name, delivery_address_token="forwarder") for name in names]
+    assert {row["customer_count"] for row in found(spark, names, [], lines).values()} == {1}
+
+
+def test_a_chain_of_things_makes_no_larger_household_than_one_thing_may(spark: SparkSession) -> None:
+    names = ["a", "b", "c", "d"]
+    pairs = [("a", "b"), ("b", "c"), ("c", "d")]
+    phones = [identifier(account_id=one, identifier_value=f"{pair}") for pair in pairs for one in pair]
+    assert {row["customer_count"] for row in found(spark, names, phones, []).values()} == {1}
