@@ -71,13 +71,15 @@ def checkpoints(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -
     spark.sparkContext.setCheckpointDir(str(tmp_path_factory.mktemp("checkpoints")))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "engine", [name if name != "graphframes" else pytest.param(name, marks=pytest.mark.long) for name in ENGINES]
+)
 def test_every_engine_finds_the_components_of_networkx(spark: SparkSession, engine: str) -> None:
     found = with_components(frame(spark, a_graph()), ENGINES[engine])
     assert smallest_of(found) == expected(a_graph())
 
 
-@pytest.mark.parametrize("engine", ["one process", "distributed rounds"])
+@pytest.mark.parametrize("engine", ["one process", pytest.param("distributed rounds", marks=pytest.mark.long)])
 def test_a_component_is_called_by_its_smallest_id_however_its_edges_lie(spark: SparkSession, engine: str) -> None:
     for partitions in (1, 4):
         rows = with_components(frame(spark, a_graph(), partitions), ENGINES[engine]).collect()
@@ -85,7 +87,7 @@ def test_a_component_is_called_by_its_smallest_id_however_its_edges_lie(spark: S
 
 
 def test_no_edges_have_no_components(spark: SparkSession) -> None:
-    for engine in ENGINES.values():
+    for engine in (ENGINES["one process"], ENGINES["distributed rounds"]):
         assert with_components(frame(spark, []), engine).count() == 0
 
 
@@ -97,7 +99,7 @@ def test_a_union_find_over_arrays_is_networkx(edges: Edges) -> None:
     assert dict(zip(found.tolist(), labels.tolist(), strict=True)) == expected(edges)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long)])
 def test_components_that_grow_are_those_of_all_edges(spark: SparkSession, seed: int) -> None:
     edges = a_graph()
     random.Random(seed).shuffle(edges)
