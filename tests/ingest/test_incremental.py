@@ -26,7 +26,8 @@ WORLD = {
     "world.customers": 80,
     "world.weeks": 24,
     "world.products": 12,
-    "world.stores": 2,
+    # One for each delivery: a list of stores without a store is refused.
+    "world.stores": 3,
     "world.orders_per_year": 16.0,
     # Some of each kind of dirt, in a world in which few things happen.
     "world.persons_per_bot": 40,
@@ -47,17 +48,18 @@ SILVER = {
 
 
 def parted(file: Path, draw: random.Random) -> list[str]:
-    """The records of a file dealt out to the deliveries, each as a file with the same header."""
+    """The records of a file dealt out to the deliveries at random, as evenly as can be, each as a file with the same header."""
     text = file.read_bytes().decode()
-    parts: list[list[str]] = [[] for _ in range(DELIVERIES)]
-    if file.suffix == ".json":
-        for line in io.StringIO(text, newline=""):
-            draw.choice(parts).append(line)
-        return ["".join(part) for part in parts]
-    header, *records = records_of(text)
-    for record in records:
-        draw.choice(parts).append(record)
-    return ["".join([header, *part]) for part in parts]
+    header, records = "", list(io.StringIO(text, newline=""))
+    if file.suffix != ".json":
+        header, *records = records_of(text)
+    turns = [place % DELIVERIES for place in range(len(records))]
+    draw.shuffle(turns)
+    first = draw.randrange(DELIVERIES)
+    parts: list[list[str]] = [[header] for _ in range(DELIVERIES)]
+    for turn, record in zip(turns, records, strict=True):
+        parts[(turn + first) % DELIVERIES].append(record)
+    return ["".join(part) for part in parts]
 
 
 def records_of(text: str) -> list[str]:
