@@ -41,6 +41,7 @@ WITH_TOKENS = (
     "silver.accounts",
     "silver.customer_ids",
     "silver.identifiers",
+    "silver.identity_edges",
     "silver.order_lines",
     "silver.order_lines_rejected",
     "silver.orders",
