@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,11 +45,12 @@ class Rules:
                 return True
         if len({told.name for told in story} - {""}) > 1 and any(self.needs_name(told) for told in story):
             return True
-        values: dict[str, set[str]] = {}
-        for told in story:
-            if told.rule and self.is_unique(told.kind):
-                values.setdefault(told.kind, set()).add(told.value)
-        return any(len(found) > (self.links[kind].max_per_customer or 0) for kind, found in values.items())
+        return self.too_many({(told.kind, told.value) for told in story if told.rule and self.is_unique(told.kind)})
+
+    def too_many(self, values: Set[tuple[str, str]]) -> bool:
+        """Whether these values of unique kinds, each with its kind, are more than one customer may have."""
+        counts = Counter(kind for kind, _ in values)
+        return any(count > (self.links[kind].max_per_customer or 0) for kind, count in counts.items())
 
     def needs_name(self, told: Told) -> bool:
         """Whether the link takes an account without a name to an identifier that persons of several names may share."""
@@ -82,11 +84,7 @@ class Cluster:
         """Whether the two may be one customer by a link."""
         if rules.needs_name(told) and self.names and other.names and not self.names & other.names:
             return False
-        together = self.unique | other.unique
-        counts: dict[str, int] = {}
-        for kind, _ in together:
-            counts[kind] = counts.get(kind, 0) + 1
-        if any(count > (rules.links[kind].max_per_customer or 0) for kind, count in counts.items()):
+        if rules.too_many(self.unique | other.unique):
             return False
         accounts = self.accounts | other.accounts
         return not any(pair <= accounts for pair, since in rules.never.items() if since <= at)

@@ -45,7 +45,7 @@ def with_components(edges: DataFrame, settings: IdentitySettings) -> DataFrame:
 
 def by_graphframes(edges: DataFrame) -> DataFrame:
     """Components by GraphFrames alone; a checkpoint folder must be set."""
-    ids = edges.select(F.col("src").alias("id")).union(edges.select("dst")).distinct()
+    ids = ids_of(edges)
     with cached(ids), cached(edges):
         found: DataFrame = GraphFrame(ids, edges.where("src <> dst")).connectedComponents()
         return found.select("id", "component").checkpoint()
@@ -53,7 +53,6 @@ def by_graphframes(edges: DataFrame) -> DataFrame:
 
 def by_contraction(edges: DataFrame, edges_per_process: int) -> DataFrame:
     """Components by rounds of smallest neighbours, then in one process or by GraphFrames; a checkpoint folder must be set."""
-    ids = edges.select(F.col("src").alias("id")).union(edges.select("dst"))
     left = edges.mapInArrow(as_forest, EDGES).checkpoint()
     steps: list[DataFrame] = []
     while len(steps) < ROUNDS and left.count() > edges_per_process:
@@ -61,20 +60,26 @@ def by_contraction(edges: DataFrame, edges_per_process: int) -> DataFrame:
         step = both.groupBy(F.col("src").alias("id")).agg(F.min("dst").alias("smallest"))
         step = step.select("id", F.least("id", "smallest").alias("component")).checkpoint()
         steps.append(step)
-        left = _moved(left, step).mapInArrow(as_forest, EDGES).checkpoint()
+        moved = with_ends(left, step, "inner").where("one <> other")
+        between = moved.select(F.least("one", "other").alias("src"), F.greatest("one", "other").alias("dst")).distinct()
+        left = between.mapInArrow(as_forest, EDGES).checkpoint()
     fits = left.count() <= edges_per_process
     labels = left.repartition(1).mapInArrow(as_labels, LABELS) if fits else by_graphframes(left)
     found = reduce(_through, reversed(steps), labels)
     # An id whose only edge leads to itself is a component too.
-    return _through(found, ids.distinct().withColumn("component", F.col("id"))).checkpoint()
+    return _through(found, ids_of(edges).withColumn("component", F.col("id"))).checkpoint()
 
 
-def _moved(edges: DataFrame, step: DataFrame) -> DataFrame:
-    """The edges between the groups of a step, each once and none inside a group."""
-    one = step.select(F.col("id").alias("src"), F.col("component").alias("one"))
-    other = step.select(F.col("id").alias("dst"), F.col("component").alias("other"))
-    ends = edges.join(one, on="src", how="inner").join(other, on="dst", how="inner").where("one <> other")
-    return ends.select(F.least("one", "other").alias("src"), F.greatest("one", "other").alias("dst")).distinct()
+def ids_of(edges: DataFrame) -> DataFrame:
+    """One row per id that is an end of an edge."""
+    return edges.select(F.col("src").alias("id")).union(edges.select("dst")).distinct()
+
+
+def with_ends(edges: DataFrame, components: DataFrame, how: str) -> DataFrame:
+    """The edges with the components of their two ends, `one` and `other`."""
+    one = components.select(F.col("id").alias("src"), F.col("component").alias("one"))
+    other = components.select(F.col("id").alias("dst"), F.col("component").alias("other"))
+    return edges.join(one, on="src", how=how).join(other, on="dst", how=how)
 
 
 def _through(labels: DataFrame, step: DataFrame) -> DataFrame:
@@ -91,11 +96,10 @@ def checked(edges: DataFrame, components: DataFrame) -> DataFrame:
         QualityGateError: they contradict the edges.
     """
     ends = components.select("id", "component")
-    told = edges.join(ends.select(F.col("id").alias("src"), F.col("component").alias("one")), on="src", how="left")
-    told = told.join(ends.select(F.col("id").alias("dst"), F.col("component").alias("other")), on="dst", how="left")
-    torn = told.where(~F.col("one").eqNullSafe(F.col("other")) | F.col("one").isNull()).count()
-    ids = edges.select(F.col("src").alias("id")).union(edges.select("dst")).distinct()
-    refuse_torn(torn, ends.count(), ids.count())
+    torn = (
+        with_ends(edges, ends, "left").where(~F.col("one").eqNullSafe(F.col("other")) | F.col("one").isNull()).count()
+    )
+    refuse_torn(torn, ends.count(), ids_of(edges).count())
     return components
 
 
@@ -107,19 +111,13 @@ def grown(components: DataFrame, added: DataFrame, settings: IdentitySettings) -
         added: the edges that came, `src` and `dst`; few enough that what they join can be sent to every process.
         settings: as for `with_components`.
     """
-    ends = added.select(F.col("src").alias("id")).union(added.select("dst")).distinct()
     before = components.select("id", F.col("component").alias("before"))
-    known = ends.join(before, on="id", how="left").withColumn("component", F.coalesce("before", "id")).checkpoint()
-    merged = with_components(_lifted(added, known), settings).checkpoint()
+    known = (
+        ids_of(added).join(before, on="id", how="left").withColumn("component", F.coalesce("before", "id")).checkpoint()
+    )
+    lifted = with_ends(added, known, "inner").select(F.col("one").alias("src"), F.col("other").alias("dst"))
+    merged = with_components(lifted, settings).checkpoint()
     first = F.broadcast(merged.select(F.col("component").alias("later"), F.col("id").alias("component")))
     new = known.where("before is null").select("id", "component")
     joined = components.select("id", "component").union(new).join(first, on="component", how="left")
     return joined.select("id", F.coalesce("later", "component").alias("component"))
-
-
-def _lifted(edges: DataFrame, known: DataFrame) -> DataFrame:
-    """The edges between the components of their ends."""
-    one = known.select(F.col("id").alias("src"), F.col("component").alias("one"))
-    other = known.select(F.col("id").alias("dst"), F.col("component").alias("other"))
-    ends = edges.join(one, on="src", how="inner").join(other, on="dst", how="inner")
-    return ends.select(F.col("one").alias("src"), F.col("other").alias("dst"))

@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.identity.overrides import ALWAYS_JOIN, AS_FOUND, NEVER_JOIN
+from jobs.identity.stable_ids import held_accounts
 from jobs.lakehouse.cli import settings_of
 from jobs.lakehouse.days import utc_now
 from jobs.lakehouse.errors import ConfigurationError, DataError
@@ -58,7 +59,7 @@ def say(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     spark = open_session(settings, "customer-lakehouse")
     one, other = sorted(options.accounts)
-    known = _table(spark, settings, "silver.customer_ids").where("identifier_kind = 'account' and valid_to is null")
+    known = held_accounts(_table(spark, settings, "silver.customer_ids"))
     missing = [name for name in (one, other) if known.where(F.col("identifier_value") == name).isEmpty()]
     if missing or one == other:
         told = f"{missing[0]} is no account of the lake" if missing else "name two different accounts"
@@ -79,12 +80,12 @@ def explain(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     spark = open_session(settings, "customer-lakehouse")
     ids, edges = _table(spark, settings, "silver.customer_ids"), _table(spark, settings, "silver.identity_edges")
-    found = edges_of(ids, edges, options.customer_id).limit(SHOWN_EDGES + 1).collect()
     members = held_by(ids, options.customer_id).count()
     if not members:
         past = ids.where(F.col("customer_id") == options.customer_id).select("valid_to").limit(1).collect()
         told = "was merged into another; silver.identity_changes says which" if past else "is not known"
         raise DataError(f"customer {options.customer_id} {told}")
+    found = edges_of(ids, edges, options.customer_id).limit(SHOWN_EDGES + 1).collect()
     sys.stdout.write(f"{options.customer_id}: {members} accounts and identifiers, {len(found)} links\n")
     for row in found[:SHOWN_EDGES]:
         fate = "joins" if row["is_accepted"] else f"refused: {row['refusal_reason']}"

@@ -6,6 +6,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.identity.components import with_components
+from jobs.identity.stable_ids import held_accounts
 from jobs.lakehouse.caching import checkpoints
 from jobs.lakehouse.identity_settings import IdentitySettings
 from jobs.lakehouse.job import Job
@@ -32,9 +33,7 @@ def shared_things(customer_ids: DataFrame, identifiers: DataFrame, lines: DataFr
     delivered = lines.where("account_id is not null and delivery_address_token is not null").select(
         "account_id", F.lit("address").alias("thing_kind"), F.col("delivery_address_token").alias("thing")
     )
-    accounts = customer_ids.where("identifier_kind = 'account' and valid_to is null").select(
-        F.col("identifier_value").alias("account_id"), "customer_id"
-    )
+    accounts = held_accounts(customer_ids).select(F.col("identifier_value").alias("account_id"), "customer_id")
     things = seen.unionByName(delivered).join(accounts, on="account_id", how="inner")
     return things.select("customer_id", "thing_kind", "thing", F.xxhash64("customer_id").alias("node")).distinct()
 
@@ -53,14 +52,13 @@ def as_households(customer_ids: DataFrame, things: DataFrame, settings: Identity
     most = settings.household_max_customers
     homes = things.groupBy("thing_kind", "thing").agg(F.collect_set("node").alias("nodes"))
     homes = homes.where(F.size("nodes").between(2, most))
-    edges = homes.select("thing_kind", F.array_min("nodes").alias("src"), F.explode("nodes").alias("dst"))
+    edges = homes.select("thing_kind", F.array_min("nodes").alias("src"), F.explode("nodes").alias("dst")).checkpoint()
     components = with_components(edges.select("src", "dst"), settings)
     kinds = edges.groupBy(F.col("dst").alias("id")).agg(F.array_sort(F.collect_set("thing_kind")).alias("kinds"))
     sizes = components.groupBy("component").agg(F.count("*").alias("size"))
     small = sizes.where(F.col("size") <= most).select("component")
     joined = components.join(small, on="component", how="left_semi").join(kinds, on="id", how="left")
-    current = customer_ids.where("identifier_kind = 'account' and valid_to is null")
-    customers = current.groupBy("customer_id").agg(F.min("valid_from").alias("known_since"))
+    customers = held_accounts(customer_ids).groupBy("customer_id").agg(F.min("valid_from").alias("known_since"))
     placed = customers.withColumn("id", F.xxhash64("customer_id")).join(joined, on="id", how="left")
     placed = placed.withColumn("component", F.coalesce("component", "id"))
     oldest = F.min(F.struct("known_since", "customer_id"))["customer_id"]

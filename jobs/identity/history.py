@@ -123,16 +123,11 @@ def laid_over(spans: Sequence[Span], exact: Sequence[Span]) -> Iterator[tuple[Sp
 
 def _cut(span: Span, exact: Sequence[Span]) -> Iterator[tuple[Span, str | None]]:
     """A span in pieces, one for each stricter customer in turn; the last piece alone ends as the whole one does."""
-    ids = {span.since: next((one.customer_id for one in exact if _holds(one, span.since)), None)}
-    for one in exact:
-        for moment in (one.since, one.until):
-            if moment is not None and span.since < moment and (span.until is None or moment < span.until):
-                ids[moment] = next((other.customer_id for other in exact if _holds(other, moment)), None)
-    starts = sorted(ids)
-    for start, end in pairwise([*starts, None]):
-        if start is not None:
-            piece = span._replace(since=start, until=span.until if end is None else end)
-            yield piece if end is None else piece._replace(ended_by=None), ids[start]
+    changes = {moment for one in exact for moment in (one.since, one.until) if moment is not None}
+    starts = sorted({span.since, *(moment for moment in changes if _holds(span, moment))})
+    pieces = [span._replace(since=start, until=end, ended_by=None) for start, end in pairwise(starts)]
+    for piece in (*pieces, span._replace(since=starts[-1])):
+        yield piece, next((one.customer_id for one in exact if _holds(one, piece.since)), None)
 
 
 def _holds(span: Span, at: int) -> bool:

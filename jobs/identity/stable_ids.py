@@ -44,10 +44,18 @@ def renames(found: DataFrame, published: DataFrame, column: str) -> DataFrame:
     return moved.unionByName(homeless.withColumn("kept_id", anew))
 
 
+def held_accounts(customer_ids: DataFrame) -> DataFrame:
+    """The rows of silver.customer_ids that say whose each account is now."""
+    return customer_ids.where("identifier_kind = 'account' and valid_to is null")
+
+
 def _held(customer_ids: DataFrame, column: str, name: str) -> DataFrame:
     """The accounts as they are held now."""
-    current = customer_ids.where(f"identifier_kind = 'account' and valid_to is null and {column} is not null")
-    return current.select("identifier_value", F.col(column).alias(name), "valid_from")
+    return (
+        held_accounts(customer_ids)
+        .where(F.col(column).isNotNull())
+        .select("identifier_value", F.col(column).alias(name), "valid_from")
+    )
 
 
 def with_kept_ids(found: DataFrame, renamed: Sequence[DataFrame]) -> DataFrame:
@@ -104,8 +112,11 @@ def as_renames(renamed: DataFrame, customer_ids: DataFrame, changed_at: Column) 
         customer_ids: the history, under the names that are kept.
         changed_at: the end of the day up to which the run knows things.
     """
-    current = customer_ids.where("identifier_kind = 'account' and valid_to is null")
-    counts = current.groupBy(F.col("customer_id").alias("kept_id")).agg(F.count("*").cast("int").alias("account_count"))
+    counts = (
+        held_accounts(customer_ids)
+        .groupBy(F.col("customer_id").alias("kept_id"))
+        .agg(F.count("*").cast("int").alias("account_count"))
+    )
     return renamed.join(counts, on="kept_id", how="left").select(
         changed_at.alias("changed_at"),
         F.col("found_id").alias("from_customer_id"),

@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from jobs.lakehouse.errors import QualityGateError
 
 Ids = NDArray[np.int64]
+ROWS_PER_BATCH = 2**17
 
 
 def labelled(src: Ids, dst: Ids) -> tuple[Ids, Ids]:
@@ -66,6 +67,3 @@ def as_forest(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         ends = pa.table({"src": labels.column("id"), "dst": labels.column("component")})
         joins = np.not_equal(*(ends.column(end).to_numpy() for end in ("src", "dst")))
         yield from ends.filter(pa.array(joins)).to_batches()
-
-
-ROWS_PER_BATCH = 2**17
