@@ -32,10 +32,10 @@ run: setup ## set up, then run every job on the embedded default (ENVIRONMENT=lo
 test: setup ## set up, then run the tests
 	@$(python) -m pytest
 
-test-long: setup ## the longer tests: Kafka, PostgreSQL, key rotation, tiers, full disks, deliveries in any order; some twenty minutes
+test-long: setup ## the longer tests: killed runs, a cluster, Kafka, PostgreSQL, key rotation, tiers, full disks, deliveries in any order; half an hour
 	@$(python) -m pytest -m long
 
-test-sets: setup ## the tests of six more real data sets, the big ones cut; every file whole with WHOLE=1 (half an hour and more)
+test-sets: setup ## the tests of the real data sets, the big ones cut; every file whole with WHOLE=1 (half an hour and more)
 	@LAKEHOUSE_WHOLE_SETS=$(WHOLE) $(python) -m pytest -m sets --timeout=3600
 
 check: setup ## lint, format, types, layers, and that the generated docs are fresh

@@ -11,6 +11,7 @@ from jobs.ingest.evidence import signs_that_hold
 from jobs.ingest.line_marks import as_line_flags
 from jobs.ingest.revisions import current
 from jobs.ingest.unusual_returns import as_abnormal_returns
+from jobs.lakehouse.caching import cached
 from jobs.lakehouse.cleaning_settings import CleaningSettings
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.run import Run
@@ -95,13 +96,14 @@ def as_order_flags(marked: dict[str, DataFrame]) -> DataFrame:
 def build(run: Run) -> None:
     settings = run.part(CleaningSettings)
     lines, events = current(run.read("silver.order_lines")), run.read("silver.events")
-    line_flags = as_line_flags(lines, settings)
+    # Few rows, from many: worked out once for all that is made of them.
+    line_flags = run.keep(cached(as_line_flags(lines, settings)))
     run.publish(LINE_FLAGS, line_flags)
     orders = as_order_heads(lines)
     # Who shares a wallet can't be told without payments; devices and addresses are left.
     payments = run.read(PAYMENTS) if run.has(PAYMENTS) else empty_rows(run.spark, run.contract(PAYMENTS))
     keys = as_shared_keys(orders, events, current(payments))
-    candidates = with_unbrowsed(as_candidates(orders, keys, settings), events, settings).persist()
+    candidates = run.keep(cached(with_unbrowsed(as_candidates(orders, keys, settings), events, settings)))
     outliers = (
         line_flags.where("is_outlier")
         .groupBy("order_id")

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -14,7 +13,8 @@ from jobs.ingest.deliveries import Delivery, KnownDelivery, new_deliveries
 from jobs.ingest.drift import DECLARED, KEPT, as_warnings
 from jobs.ingest.records import (
     as_bronze,
-    payloads,
+    has_payload,
+    only_with_payload,
     personal_values,
     read_records,
     with_arrival,
@@ -23,7 +23,7 @@ from jobs.ingest.records import (
 )
 from jobs.ingest.sealing import sealed_payloads, send_sealed
 from jobs.ingest.shapes import retyped, undeclared
-from jobs.lakehouse.caching import cached
+from jobs.lakehouse.caching import written_down
 from jobs.lakehouse.errors import DataError, QualityGateError
 from jobs.lakehouse.files import list_files
 from jobs.lakehouse.job import Job
@@ -77,16 +77,22 @@ def build(run: Run) -> None:
 
 def _load(run: Run, keys: Keys, source: Source, deliveries: list[Delivery], now: dt.datetime) -> Load:
     plain = with_arrival(read_records(run.spark, source, deliveries), source, now)
-    tokenised = with_tokens(plain, source, keys, run.settings.calendar.phone_region)
-    # They hold plain values, so no disk may see them.
-    records = run.keep(cached(with_record_id(tokenised, source), StorageLevel.MEMORY_ONLY))
-    lines = payloads(records, source, keys.key_id)
+
+    def made_of(records: DataFrame) -> DataFrame:
+        return with_record_id(with_tokens(records, source, keys, run.settings.calendar.phone_region), source)
+
+    # Tokens are made once, and what is sealed waits beside them; plain lines stay behind, for no disk may see them.
+    records = as_bronze(made_of(plain), source, with_sealed=True)
+    written = written_down(records, run.lake.staging_path(run.job, source.bronze_table))
+    bronze = written.select(*source.bronze_contract.column_names)
     return Load(
         source,
         ",".join(sorted(delivery.delivery_id for delivery in deliveries)),
-        _without_committed(run, source, as_bronze(records, source)),
-        personal_values(records, source, keys.key_id),
-        None if lines.isEmpty() else sealed_payloads(records, source, keys),
+        _without_committed(run, source, bronze),
+        personal_values(written, source, keys.key_id),
+        None
+        if written.where(has_payload()).isEmpty()
+        else sealed_payloads(made_of(only_with_payload(plain)), source, keys),
     )
 
 

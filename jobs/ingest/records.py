@@ -162,17 +162,21 @@ def with_record_id(records: DataFrame, source: Source) -> DataFrame:
     return records.withColumn("_record_id", F.md5(told.cast("binary"))).drop("_raw_line_digest", "_undeclared_digest")
 
 
-def as_bronze(records: DataFrame, source: Source) -> DataFrame:
-    """The records as bronze keeps them; what did not parse has no fields, its line lies in the vault."""
+def as_bronze(records: DataFrame, source: Source, with_sealed: bool = False) -> DataFrame:
+    """The records as bronze keeps them; what did not parse has no fields, its line lies in the vault.
+
+    With the sealed values, the ciphertext of each personal field stands behind them, for the vault.
+    """
     is_unparseable = F.col("_raw_line").isNotNull()
     technical = ["_record_id", "_arrived_at", "_delivery_id"]
     given = (*technical, "_is_unparseable", "_undeclared_fields", "_is_deleted")
     fields = [name for name in source.bronze_contract.column_names if name not in given]
     kept = [F.when(~is_unparseable, F.col(name)).alias(name) for name in fields]
     deleted = [F.col("_is_deleted")] if source.table else []
+    sealed = [F.col(f"{field.column}_ciphertext") for field in source.fields if field.personal and with_sealed]
     names = F.json_object_keys("_undeclared") if "_undeclared" in records.columns else F.lit(None)
     told = [is_unparseable.alias("_is_unparseable"), names.cast("array<string>").alias("_undeclared_fields")]
-    return records.select(*kept, *technical, *told, *deleted)
+    return records.select(*kept, *technical, *told, *deleted, *sealed)
 
 
 def with_arrival(records: DataFrame, source: Source, now: dt.datetime) -> DataFrame:
@@ -222,14 +226,28 @@ def personal_values(records: DataFrame, source: Source, key_id: str) -> DataFram
     return told.select("token", "kind", F.lit(key_id).alias("key_id"), origin, "_ciphertext")
 
 
+def only_with_payload(records: DataFrame) -> DataFrame:
+    """The records that did not parse or have undeclared fields."""
+    return records.where(_payload(records).isNotNull())
+
+
+def has_payload() -> Column:
+    """Whether the vault keeps a line or fields of a record of bronze."""
+    return F.col("_is_unparseable") | F.col("_undeclared_fields").isNotNull()
+
+
+def _payload(records: DataFrame) -> Column:
+    """What of a record the vault keeps as it came: the line that did not parse, or the undeclared fields."""
+    return F.coalesce("_raw_line", "_undeclared") if "_undeclared" in records.columns else F.col("_raw_line")
+
+
 def payloads(records: DataFrame, source: Source, key_id: str) -> DataFrame:
     """One row per record that did not parse, with its raw line, or that has undeclared fields, with these as JSON.
 
     Nobody has said yet whether an undeclared field is personal; so it is kept where personal values are.
     """
-    is_line = F.col("_raw_line").isNotNull()
-    plain = F.coalesce("_raw_line", "_undeclared") if "_undeclared" in records.columns else F.col("_raw_line")
-    return records.where(plain.isNotNull()).select(
+    is_line, plain = F.col("_raw_line").isNotNull(), _payload(records)
+    return only_with_payload(records).select(
         F.col("_record_id").alias("record_id"),
         F.lit(source.source).alias("source"),
         F.when(is_line, "raw_line").otherwise("undeclared_fields").alias("payload_kind"),

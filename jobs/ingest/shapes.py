@@ -11,6 +11,7 @@ from pyspark.sql.types import ArrayType, BooleanType, DataType, NullType, Numeri
 from jobs.lakehouse.sources import Source
 
 Shape = dict[str, str]
+BEGINS_AN_OBJECT = r"^[ \t\r\n]*\{"
 # Types that JSON itself tells apart; of numbers it knows one.
 KINDS: tuple[tuple[type[DataType], str], ...] = (
     (StringType, "string"),
@@ -41,8 +42,8 @@ def shape_of_lines(lines: DataFrame, source: Source) -> Shape:
 
 def _objects(lines: DataFrame) -> DataFrame:
     """The lines `value` that are JSON objects, each as the variant `record`; other columns stay as they are."""
-    records = lines.withColumn("record", F.try_parse_json("value")).drop("value")
-    return records.where(F.schema_of_variant("record").startswith("OBJECT"))
+    records = lines.where(F.col("value").rlike(BEGINS_AN_OBJECT)).withColumn("record", F.try_parse_json("value"))
+    return records.where(F.col("record").isNotNull()).drop("value")
 
 
 def shape_of(schema: str, source: Source) -> Shape:

@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lakehouse.files import delete_folder
 
 
 @contextmanager
-def cached(rows: DataFrame, level: StorageLevel = StorageLevel.MEMORY_AND_DISK) -> Iterator[DataFrame]:
+def cached(rows: DataFrame) -> Iterator[DataFrame]:
     """The rows, kept while the block runs; a run keeps them to its end by `run.keep(cached(rows))`."""
-    kept = rows.persist(level)
+    kept = rows.persist()
     try:
         yield kept
     finally:
         kept.unpersist()
+
+
+def written_down(rows: DataFrame, path: str) -> DataFrame:
+    """The rows as Parquet files at a path: worked out once however many there are, where memory would let go of them and begin again."""
+    rows.write.mode("overwrite").parquet(path)
+    return rows.sparkSession.read.schema(rows.schema).parquet(path)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from tests.system.corner_shop import (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_append_insert_and_replace_survive_kills(shop: CornerShop, killed_ingest: Path, undisturbed: Path) -> None:
     lake = killed_ingest
     shop.run(lake, *INGEST)
@@ -26,7 +26,7 @@ def test_append_insert_and_replace_survive_kills(shop: CornerShop, killed_ingest
     assert unaccounted_versions(lake) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_replaced_slices_survive_kills(shop: CornerShop, killed_features: Path, backwards: Path) -> None:
     lake = killed_features
     shop.run(lake, *FEATURES, run_date=FIRST_DATE)

@@ -18,7 +18,7 @@ from tests.system.corner_shop import (
 INGEST = ("load_files", "clean_accounts", "clean_order_lines")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_order_of_run_dates_changes_nothing(shop: CornerShop, undisturbed: Path, backwards: Path) -> None:
     forwards = shop.folder / "forwards"
     # As if no date had run yet: the table is taken away, and the last date is made to run again.
@@ -30,7 +30,7 @@ def test_the_order_of_run_dates_changes_nothing(shop: CornerShop, undisturbed: P
     assert {FIRST_DATE, LAST_DATE} <= set(days.to_pylist())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_files_in_two_deliveries_give_what_all_at_once_give(shop: CornerShop, undisturbed: Path) -> None:
     lake, some = shop.folder / "in_two_deliveries", shop.folder / "some"
     (some / "tills").mkdir(parents=True)

@@ -92,6 +92,7 @@ def customers(spark: SparkSession, settings: Settings) -> dict[str, str]:
     return {row["identifier_value"]: row["customer_id"] for row in held.collect()}
 
 
+@pytest.mark.long
 def test_a_persons_word_is_obeyed_and_can_be_taken_back(spark: SparkSession, settings: Settings, door: Door) -> None:
     first = customers(spark, settings)
     assert first["members:1"] == first["members:2"] != first["members:3"]

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.linking import fake_1000, febrl, measured
 
-pytestmark = [pytest.mark.slow, pytest.mark.sets]
+pytestmark = pytest.mark.sets
 
 
 @pytest.mark.parametrize(("number", "goal"), [(1, 0.998), (2, 0.998), (3, 0.998), (4, 0.9995)])

@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from jobs.lakehouse.ledger import RunRecord
 from tests.lakes import run_job, settings_in
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.sets
 
 LINES, DUPLICATES = 541_909, 5_268
 TOTAL, TOTAL_ONCE = "9747747.9340", "9726006.9540"

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from tests.ingest.real_sets import INGEST, WHOLE, RealSet, loaded_set
 
-pytestmark = [pytest.mark.slow, pytest.mark.sets]
+pytestmark = pytest.mark.sets
 
 Factory = pytest.TempPathFactory
 

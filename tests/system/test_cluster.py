@@ -8,7 +8,7 @@ from tests.system.corner_shop import differences, opened, tables_of
 from tests.system.submitted_chain import Submitted
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_whole_chain_runs_on_two_workers(submitted: Submitted) -> None:
     assert submitted.exit_code == 0, submitted.log[-3000:]
     assert submitted.executors == 2
@@ -17,6 +17,6 @@ def test_the_whole_chain_runs_on_two_workers(submitted: Submitted) -> None:
     assert {"train.train_churn", "train.train_demand", "score.score_churn"} <= {run["job"] for run in runs}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_cluster_leaves_the_tables_of_one_machine(lake: Path, undisturbed: Path) -> None:
     assert differences(lake, undisturbed, tables_of(undisturbed)) == {}

@@ -31,7 +31,7 @@ def left_by(submitted: Submitted, shop: CornerShop) -> dict[str, list[Path]]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_no_phone_stands_outside_of_the_vault(submitted: Submitted, shop: CornerShop, needles: Needles) -> None:
     assert submitted.exit_code == 0, submitted.log[-3000:]
     raw = scan([shop.data], needles)
@@ -46,7 +46,7 @@ def test_no_phone_stands_outside_of_the_vault(submitted: Submitted, shop: Corner
     assert vault.is_clean, vault
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_canaries_in_models_and_logs_are_found(
     submitted: Submitted, shop: CornerShop, needles: Needles, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from tests.system.corner_shop import CHECKOUT, DATASET, CornerShop
 NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("*.py"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
 def test_notebook_runs(file: Path, shop: CornerShop, lake: Path) -> None:
     notebook = jupytext.read(file)

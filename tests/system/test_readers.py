@@ -92,7 +92,7 @@ def beeline(port: int, sql: str, shop: CornerShop) -> list[list[str]]:
     return [line.replace("\0", "").split("\t") for line in found.stdout.splitlines() if line]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_beeline_sees_what_deltalake_sees(thrift_port: int, shop: CornerShop, lake: Path) -> None:
     table = f"{DATASET}_gold.sales_daily"
     rows = beeline(
