@@ -164,6 +164,13 @@ class Run:
             if table in self.contracts and version != self.inputs.get(table)
         )
 
+    def changed_inputs(self) -> frozenset[str] | None:
+        """What the run reads in another version than what is published was made from; None where it may not build upon that."""
+        if self.basis is None or not self.is_basis_kept():
+            return None
+        names = self.basis.keys() | self.inputs.keys()
+        return frozenset(name for name in names if self.basis.get(name) != self.inputs.get(name))
+
     def read_before(self, table: str) -> DataFrame | None:
         """The rows of a declared table from which what is published was made; None where there were none."""
         version = (self.basis or {}).get(table)
