@@ -18,7 +18,7 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.identity.evidence import Evidence, evidence_of
+from jobs.identity.evidence import ACCOUNTS, IDENTIFIERS, OVERRIDES, RECORD_LINKS, Evidence, evidence_of
 from jobs.identity.increment import incremented
 from jobs.identity.resolution import Resolved, resolved_all
 from jobs.identity.resolve_customers import all_changes, under_kept_ids
@@ -68,7 +68,7 @@ def tables_of(spark: SparkSession, folder: Path, count: int, share: float, conf:
         (start + F.expr("interval 400 days")).alias("arrived_at"),
         F.lit("phone").alias("identifier_kind"),
         F.concat(
-            F.lit("phone "), F.when(F.col("mixed") % 2 == 0, F.col("number") // 7).otherwise(-F.col("number"))
+            F.lit("phone "), F.when(F.col("mixed") % 2 == 0, F.floor(F.col("number") / 7)).otherwise(-F.col("number"))
         ).alias("identifier_value"),
     )
     day = day.join(seen, on=["account_id", "identifier_kind", "identifier_value"], how="left_anti").select(
@@ -82,8 +82,8 @@ def tables_of(spark: SparkSession, folder: Path, count: int, share: float, conf:
     for name, rows in frames.items():
         rows.write.parquet(str(folder / name))
     known, before, now = (spark.read.parquet(str(folder / name)) for name in frames)
-    none = [empty_rows(spark, contracts[name]) for name in ("silver.record_links", "ops.identity_overrides")]
-    states = [evidence_of(known, rows, none[0], none[1], identity.links) for rows in (before, now)]
+    others = {name: empty_rows(spark, contracts[name]) for name in (RECORD_LINKS, OVERRIDES)}
+    states = [evidence_of({ACCOUNTS: known, IDENTIFIERS: rows, **others}, identity.links) for rows in (before, now)]
     return states[0], states[1]._replace(accounts=states[0].accounts)
 
 

@@ -160,7 +160,7 @@ def clean_rows(run: Run, is_wanted: bool) -> tuple[DataFrame, DataFrame]:
 def touched_since(run: Run, customer_ids: DataFrame) -> DataFrame | None:
     """One row per customer whose features have to be worked out anew, where identity alone has changed; None where it is all of them."""
     before = run.read_before(IDS)
-    if run.changed_inputs() != {IDS} or before is None:
+    if run.changed_inputs() != frozenset({IDS}) or before is None:
         return None
     touched = run.keep(cached(touched_customers(before, customer_ids)))
     run.facts["features"] = f"of {touched.count():,} customers anew, for of the inputs identity alone has changed"

@@ -13,6 +13,9 @@ from jobs.identity.origins import with_origin
 from jobs.identity.overrides import always_joined, never_joined
 from jobs.lakehouse.identity_settings import LinkSettings
 
+ACCOUNTS, IDENTIFIERS = "silver.accounts", "silver.identifiers"
+RECORD_LINKS, OVERRIDES = "silver.record_links", "ops.identity_overrides"
+TABLES = (ACCOUNTS, IDENTIFIERS, RECORD_LINKS, OVERRIDES)
 Links = Mapping[str, LinkSettings]
 
 
@@ -50,20 +53,15 @@ def accepted_links(record_links: DataFrame) -> DataFrame:
     )
 
 
-def evidence_of(
-    accounts: DataFrame, identifiers: DataFrame, record_links: DataFrame, overrides: DataFrame, links: Links,
-    rotated: DataFrame | None = None,
-) -> Evidence:  # fmt: skip
+def evidence_of(tables: Mapping[str, DataFrame], links: Links, rotated: DataFrame | None = None) -> Evidence:
     """The evidence that tables hold.
 
     Args:
-        accounts: silver.accounts.
-        identifiers: silver.identifiers.
-        record_links: silver.record_links.
-        overrides: ops.identity_overrides.
+        tables: the rows of each of `TABLES`, by name.
         links: the settings of each kind of link.
         rotated: as for `with_origin`.
     """
+    accounts, identifiers, record_links, overrides = (tables[name] for name in TABLES)
     seen = with_origin(identifiers, "account_id", "account_origin", rotated)
     pairs = [
         _as_pairs(rows, rule, links, rotated)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.identity.evidence import Evidence, Links, evidence_of
+from jobs.identity.evidence import ACCOUNTS, IDENTIFIERS, OVERRIDES, RECORD_LINKS, TABLES, Evidence, Links, evidence_of
 from jobs.identity.increment import incremented
 from jobs.identity.resolution import Resolved, resolved_all
 from jobs.identity.stable_ids import IDS, RENAME, as_changes, as_renames, renames, with_kept_ids
@@ -23,11 +23,8 @@ from jobs.lakehouse.vault import VALUES
 
 EDGES_TABLE, IDS_TABLE, CHANGES = "silver.identity_edges", "silver.customer_ids", "silver.identity_changes"
 COMPONENTS = "silver.identity_components"
-ACCOUNTS, IDENTIFIERS = "silver.accounts", "silver.identifiers"
-RECORD_LINKS, OVERRIDES = "silver.record_links", "ops.identity_overrides"
-EVIDENCE = (ACCOUNTS, IDENTIFIERS, RECORD_LINKS, OVERRIDES)
 JOB = Job(
-    reads=(*EVIDENCE, VALUES),
+    reads=(*TABLES, VALUES),
     writes=(EDGES_TABLE, IDS_TABLE, CHANGES, COMPONENTS),
     settings=(IdentitySettings,),
     can_lack=(RECORD_LINKS, OVERRIDES),
@@ -97,23 +94,18 @@ def rotated_tokens(values: DataFrame | None) -> DataFrame | None:
 
 def evidence_now(run: Run, links: Links) -> Evidence:
     """The evidence as the run's inputs tell it."""
-    read = [run.read(name) if run.has(name) else empty_rows(run.spark, run.contract(name)) for name in EVIDENCE]
-    return evidence_of(*read, links, rotated_tokens(run.read(VALUES) if run.has(VALUES) else None))
+    tables = {name: run.read(name) if run.has(name) else empty_rows(run.spark, run.contract(name)) for name in TABLES}
+    return evidence_of(tables, links, rotated_tokens(run.read(VALUES) if run.has(VALUES) else None))
 
 
 def evidence_before(run: Run, now: Evidence, links: Links) -> Evidence:
     """The evidence from which what is published was made; what has not been written since is the frame of now."""
-    told = [run.read_before(name) for name in EVIDENCE]
-    read = [
-        empty_rows(run.spark, run.contract(name)) if rows is None else rows
-        for name, rows in zip(EVIDENCE, told, strict=True)
-    ]
-    before = evidence_of(*read, links, rotated_tokens(run.read_before(VALUES)))
-    assert run.basis is not None
-    is_same = {name: run.basis.get(name) == run.inputs.get(name) for name in EVIDENCE}
+    told = {name: run.read_before(name) for name in TABLES}
+    tables = {name: empty_rows(run.spark, run.contract(name)) if rows is None else rows for name, rows in told.items()}
+    before, changed = evidence_of(tables, links, rotated_tokens(run.read_before(VALUES))), run.changed_inputs() or ()
     return before._replace(
-        accounts=now.accounts if is_same[ACCOUNTS] else before.accounts,
-        identifiers=now.identifiers if is_same[IDENTIFIERS] else before.identifiers,
+        accounts=before.accounts if ACCOUNTS in changed else now.accounts,
+        identifiers=before.identifiers if IDENTIFIERS in changed else now.identifiers,
     )
 
 
@@ -133,7 +125,7 @@ def touched_since(
         run.facts["identity"] = f"{told}, for there is no run of the same terms to build upon"
         return None
     before = evidence_before(run, now, settings.links)
-    if run.basis and run.basis.get(VALUES) != run.inputs.get(VALUES) and is_rotated(run):
+    if VALUES in (run.changed_inputs() or ()) and is_rotated(run):
         run.facts["identity"] = f"{told}, for keys were rotated"
         return None
     total = published.components.count()

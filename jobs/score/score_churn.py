@@ -44,7 +44,7 @@ def scored(population: DataFrame, champion: Champion) -> DataFrame:
 def touched_since(run: Run, features: DataFrame, columns: list[str]) -> DataFrame | None:
     """One row per customer whose features have changed since the last scoring, and nothing else has; None where all are scored."""
     before = run.read_before(FEATURES)
-    if run.changed_inputs() != {FEATURES} or before is None:
+    if run.changed_inputs() != frozenset({FEATURES}) or before is None:
         return None
     before = before.where(F.col("as_of_date") == F.lit(run.run_date))
     touched = run.keep(cached(differing(before, features, *KEY, *columns).select("customer_id").distinct()))

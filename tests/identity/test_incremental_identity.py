@@ -46,8 +46,7 @@ def checkpoints(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def evidence_in(spark: SparkSession, worlds: SmallWorlds, settings: IdentitySettings) -> Evidence:
-    rows = [frame_of(spark, name, *worlds.rows(name)) for name in worlds.tables]
-    return evidence_of(rows[0], rows[1], rows[2], rows[3], settings.links)
+    return evidence_of({name: frame_of(spark, name, *worlds.rows(name)) for name in worlds.tables}, settings.links)
 
 
 def tables_of(

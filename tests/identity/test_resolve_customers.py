@@ -41,7 +41,7 @@ def edges_and_ids(
     """What the job makes of these rows: the edges with their fate, and the customer ids."""
     tables = {"silver.accounts": accounts, "silver.identifiers": identifiers}
     tables |= {"silver.record_links": links or [], "ops.identity_overrides": overrides or []}
-    evidence = evidence_of(*[frame_of(spark, name, *rows) for name, rows in tables.items()], settings.links)
+    evidence = evidence_of({name: frame_of(spark, name, *rows) for name, rows in tables.items()}, settings.links)
     stopped = spark.createDataFrame(list(blocked), "rule string, identifier_value string")
     customer_ids, judged, _ = resolved_all(evidence, settings, stopped)
     return judged, customer_ids
