@@ -7,18 +7,26 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.features.panel import panel_dates
-from jobs.features.visibility import as_known, as_of_dates, until_excluded, until_lines_excluded, with_customer
+from jobs.features.visibility import (
+    as_known,
+    as_of_dates,
+    touched_customers,
+    until_excluded,
+    until_lines_excluded,
+    with_customer,
+)
+from jobs.lakehouse.caching import cached
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import ChurnSettings, FeatureSettings
 from jobs.lakehouse.tables import date_slices
 
-TABLE = "gold.customer_features"
+TABLE, IDS = "gold.customer_features", "silver.customer_ids"
 JOB = Job(
     reads=(
         "silver.order_lines",
         "silver.events",
-        "silver.customer_ids",
+        IDS,
         "silver.order_flags",
         "silver.order_line_flags",
         "silver.event_flags",
@@ -149,18 +157,37 @@ def clean_rows(run: Run, is_wanted: bool) -> tuple[DataFrame, DataFrame]:
     return lines, until_excluded(events, event_flags, "event_id")
 
 
+def touched_since(run: Run, customer_ids: DataFrame) -> DataFrame | None:
+    """One row per customer whose features have to be worked out anew, where identity alone has changed; None where it is all of them."""
+    before = run.read_before(IDS)
+    if run.changed_inputs() != frozenset({IDS}) or before is None:
+        return None
+    touched = run.keep(cached(touched_customers(before, customer_ids)))
+    run.facts["features"] = f"of {touched.count():,} customers anew, for of the inputs identity alone has changed"
+    return touched
+
+
+def with_untouched(anew: DataFrame, published: DataFrame | None, touched: DataFrame) -> DataFrame:
+    """The features of the touched customers, and of all others those that were published."""
+    others = None if published is None else published.join(touched, on="customer_id", how="left_anti")
+    return anew if others is None else anew.unionByName(others)
+
+
 def build(run: Run) -> None:
     settings, churn = run.part(FeatureSettings), run.part(ChurnSettings)
     days = wanted_dates(run.run_date, settings, churn)
     lines, events = clean_rows(run, settings.exclude_flagged)
-    features = customer_features(
-        lines,
-        events,
-        run.read("silver.customer_ids"),
-        as_of_dates(run.spark, days, run.time_zone),
-        settings.windows_days,
-    )
+    customer_ids = run.read(IDS)
+    touched = touched_since(run, customer_ids)
+    if touched is not None:
+        customer_ids = customer_ids.join(touched, on="customer_id", how="left_semi")
+    dates = as_of_dates(run.spark, days, run.time_zone)
+    features = customer_features(lines, events, customer_ids, dates, settings.windows_days)
     priced = features.withColumn("currency_code", F.lit(run.settings.calendar.currency_code))
+    if touched is not None:
+        published = run.previous(TABLE)
+        of_days = None if published is None else published.where(F.col("as_of_date").isin(days))
+        priced = with_untouched(priced, of_days, touched)
     run.publish(TABLE, priced, date_slices("as_of_date", days))
 
 

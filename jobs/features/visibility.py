@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.days import end_of_day
+from jobs.lakehouse.differences import differing
 
 
 def with_customer(rows: DataFrame, customer_ids: DataFrame, kind: str, column: str) -> DataFrame:
@@ -33,6 +34,12 @@ def with_customer(rows: DataFrame, customer_ids: DataFrame, kind: str, column: s
         }
     )
     return spans.where("visible_to is null or visible_from < visible_to").drop("valid_from", "valid_to")
+
+
+def touched_customers(before: DataFrame, now: DataFrame) -> DataFrame:
+    """One row per customer that gained or lost an account, an identifier or a time of one between two states of `silver.customer_ids`."""
+    history = ("identifier_kind", "identifier_value", "valid_from", "valid_to", "customer_id")
+    return differing(before, now, *history).select("customer_id").distinct()
 
 
 def until_excluded(rows: DataFrame, flags: DataFrame, *key: str) -> DataFrame:

@@ -232,6 +232,9 @@ def replayed(story: Sequence[Told], rules: Rules) -> tuple[list[Span], list[Told
         while place < len(story) and story[place].at <= at:
             told = story[place]
             origins.setdefault(told.account_node, (told.at, told.account_origin))
+            if told.kind == "account" and told.rule:
+                # A link may tell of an account before the account itself arrives.
+                origins.setdefault(told.node, (told.at, told.origin))
             place += 1
         groups, refused = clustered(story[:place], rules, at)
         replay.regroup(groups, origins, at, cause_of(story[:place], at))

@@ -6,90 +6,32 @@ from collections.abc import Mapping
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.identity.clusters import Rules
-from jobs.identity.components import node_id, with_components
-from jobs.identity.history import as_history
-from jobs.identity.links import NOBODY, OVERRIDE, RECORD_LINK, as_edges, as_told, between_accounts
-from jobs.identity.origins import with_origin
-from jobs.identity.overrides import always_joined, never_joined
+from jobs.identity.evidence import ACCOUNTS, IDENTIFIERS, OVERRIDES, RECORD_LINKS, TABLES, Evidence, Links, evidence_of
+from jobs.identity.increment import incremented
+from jobs.identity.resolution import Resolved, resolved_all
 from jobs.identity.stable_ids import IDS, RENAME, as_changes, as_renames, renames, with_kept_ids
+from jobs.identity.touched import changed_accounts, touched_accounts
 from jobs.lakehouse.caching import checkpoints
+from jobs.lakehouse.differences import differing
 from jobs.lakehouse.identity_settings import IdentitySettings
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.personal import token_of
 from jobs.lakehouse.personal_kinds import PersonalKind, normalised
 from jobs.lakehouse.run import Run
+from jobs.lakehouse.tables import empty_rows
 from jobs.lakehouse.vault import VALUES
 
 EDGES_TABLE, IDS_TABLE, CHANGES = "silver.identity_edges", "silver.customer_ids", "silver.identity_changes"
-RECORD_LINKS, OVERRIDES = "silver.record_links", "ops.identity_overrides"
+COMPONENTS = "silver.identity_components"
 JOB = Job(
-    reads=("silver.accounts", "silver.identifiers", RECORD_LINKS, OVERRIDES, VALUES),
-    writes=(EDGES_TABLE, IDS_TABLE, CHANGES),
+    reads=(*TABLES, VALUES),
+    writes=(EDGES_TABLE, IDS_TABLE, CHANGES, COMPONENTS),
     settings=(IdentitySettings,),
     can_lack=(RECORD_LINKS, OVERRIDES),
 )
-TOLD = (
-    "account_id", "account_origin", "rule", "identifier_kind", "identifier_value", "identifier_group",
-    "identifier_origin", "arrived_at", "is_exact", "is_owner", "name_token", "confidence",
-)  # fmt: skip
 PERSONAL_KINDS: Mapping[str, PersonalKind] = {
     "phone": "phone", "email": "email", "open_id": "open_id", "device": "device_id", "payer": "payment_account",
 }  # fmt: skip
-EDGE = ("account_id", "rule", "identifier_value")
-
-
-def known_accounts(accounts: DataFrame) -> DataFrame:
-    """One row per account: when it first arrived, and the first name that it was told with."""
-    named = F.when(F.col("name_token").isNotNull(), F.struct("arrived_at", "revision"))
-    return accounts.groupBy("account_id").agg(
-        F.min("arrived_at").alias("arrived_at"), F.min_by("name_token", named).alias("name_token")
-    )
-
-
-def accepted_links(record_links: DataFrame) -> DataFrame:
-    """The pairs of accounts that likeness of records joins."""
-    return record_links.where("decision = 'accept'").select(
-        F.col("left_account_id").alias("account_id"),
-        F.col("right_account_id").alias("other_account_id"),
-        "arrived_at",
-        F.col("match_probability").alias("confidence"),
-    )
-
-
-def as_stories(accounts: DataFrame, told: DataFrame) -> DataFrame:
-    """One row per account by itself and per link that may join, with its two nodes.
-
-    Args:
-        accounts: `account_id`, `account_origin`, `arrived_at`, `name_token`.
-        told: the columns `TOLD`.
-    """
-    empty = {name: F.lit("") for name in ("rule", "identifier_kind", "identifier_value", "identifier_origin")}
-    alone = accounts.withColumns(empty | {"identifier_group": F.lit(NOBODY)})
-    alone = alone.withColumns({"is_exact": F.lit(True), "is_owner": F.lit(True), "confidence": F.lit(1.0)})
-    rows = alone.select(*TOLD).unionByName(told.select(*TOLD))
-    account = node_id(F.lit("account"), F.concat_ws("\0", "account_id", F.lit(NOBODY)))
-    other = node_id(F.col("identifier_kind"), F.concat_ws("\0", "identifier_value", "identifier_group"))
-    rows = rows.withColumns({"src": account, "dst": F.when(F.col("rule") == "", account).otherwise(other)})
-    return rows.withColumns({"at": F.unix_micros("arrived_at"), "name": F.coalesce("name_token", F.lit(""))})
-
-
-def with_component(stories: DataFrame, settings: IdentitySettings) -> DataFrame:
-    """The rows with the component that they lie in; of a suspicious one each account is alone, and its links are marked.
-
-    Args:
-        stories: rows with `src` and `dst`.
-        settings: the engine, and the most links that a component may have.
-    """
-    components = with_components(stories.select("src", "dst"), settings)
-    placed = stories.join(components.withColumnRenamed("id", "src"), on="src", how="inner")
-    sizes = placed.groupBy("component").agg(F.count_if(F.col("rule") != "").alias("links"))
-    suspicious = sizes.where(F.col("links") > settings.max_links_per_component).select("component")
-    marked = placed.join(
-        F.broadcast(suspicious.withColumn("_is_suspicious", F.lit(True))), on="component", how="left"
-    ).withColumn("_is_suspicious", F.coalesce("_is_suspicious", F.lit(False)))
-    # Alone, an account is a component of its own: the replay takes whole components into one process.
-    return marked.withColumn("component", F.when(F.col("_is_suspicious"), F.col("src")).otherwise(F.col("component")))
 
 
 def blocked_values(run: Run) -> DataFrame:
@@ -107,52 +49,20 @@ def _token(run: Run, rule: str, value: str) -> str:
     return token_of(run.keys(), PERSONAL_KINDS[rule], plain or value)
 
 
-def as_customer_ids(history: DataFrame) -> DataFrame:
-    """One row per identifier and time in which it belonged to one customer."""
-    held = history.where("customer_id is not null")
-    return held.withColumns({"valid_from": F.timestamp_micros("since"), "valid_to": F.timestamp_micros("until")})
-
-
-def as_judged_edges(edges: DataFrame, suspicious: DataFrame, refused: DataFrame) -> DataFrame:
-    """The edges with their fate: why each does not join, as things stand.
+def under_kept_ids(
+    found: DataFrame, published: DataFrame | None, among: tuple[DataFrame, DataFrame] | None = None
+) -> tuple[DataFrame, DataFrame | None]:
+    """The customer ids under the names that were published, and the analytic ones that differ from those found.
 
     Args:
-        edges: all links.
-        suspicious: those of components that were put aside.
-        refused: those that the replay cut.
+        found: the customer ids under the names that the links alone give.
+        published: the customer ids as they were published last; None before the first run.
+        among: of both, the rows whose names can bear on each other, where that is known; all of them otherwise.
     """
-    put_aside = suspicious.select(*EDGE).distinct().withColumn("_later", F.lit("suspicious_component"))
-    cut = refused.select(*EDGE).distinct().withColumn("_later", F.lit("contradicts"))
-    judged = edges.join(put_aside.unionByName(cut), on=list(EDGE), how="left")
-    judged = judged.withColumn("refusal_reason", F.coalesce("refusal_reason", "_later")).drop("_later")
-    return judged.withColumn("is_accepted", F.col("refusal_reason").isNull())
-
-
-def resolved(
-    accounts: DataFrame, edges: DataFrame, never: Mapping[frozenset[str], int], settings: IdentitySettings
-) -> tuple[DataFrame, DataFrame]:
-    """The customer ids, and the edges with their fate.
-
-    Args:
-        accounts: `account_id`, `account_origin`, `arrived_at`, `name_token`.
-        edges: all links, as `as_edges` and `between_accounts` make them.
-        never: pairs of accounts that must not be one customer, with the moment from which this holds.
-        settings: the kinds of links, the engine and its sizes.
-    """
-    # Checkpoints: what follows is planned from the rows, not from all that led to them.
-    told = edges.checkpoint()
-    stories = as_stories(accounts, as_told(told, settings.links)).checkpoint()
-    placed = with_component(stories, settings).checkpoint()
-    history = as_history(placed.where("not _is_suspicious or rule = ''"), Rules(settings.links, never)).checkpoint()
-    put_aside, refused = placed.where("_is_suspicious and rule <> ''"), history.where("customer_id is null")
-    return as_customer_ids(history), as_judged_edges(told, put_aside, refused)
-
-
-def under_kept_ids(found: DataFrame, published: DataFrame | None) -> tuple[DataFrame, DataFrame | None]:
-    """The customer ids under the names that were published, and the analytic ones that differ from those found."""
     if published is None:
         return found, None
-    renamed = [renames(found, published, column).checkpoint() for column in IDS]
+    claims = among or (found, published)
+    renamed = [renames(*claims, column).checkpoint() for column in IDS]
     return with_kept_ids(found, renamed), renamed[0]
 
 
@@ -162,7 +72,7 @@ def all_changes(
     """All merges and splits that the history tells, and each rename since the first run.
 
     Args:
-        customer_ids: the history, with `ended_by`.
+        customer_ids: the history, with `_ended_by`.
         renamed: ids that were kept in this run.
         written: the changes as they were published last.
         as_of: the end of the run's day.
@@ -177,28 +87,80 @@ def all_changes(
     return changes if before is None else changes.unionByName(before)
 
 
+def rotated_tokens(values: DataFrame | None) -> DataFrame | None:
+    """One row per value whose token has changed, with the origin that stands for it."""
+    return None if values is None else values.where("origin is not null").select("token", "origin")
+
+
+def evidence_now(run: Run, links: Links) -> Evidence:
+    """The evidence as the run's inputs tell it."""
+    tables = {name: run.read(name) if run.has(name) else empty_rows(run.spark, run.contract(name)) for name in TABLES}
+    return evidence_of(tables, links, rotated_tokens(run.read(VALUES) if run.has(VALUES) else None))
+
+
+def evidence_before(run: Run, now: Evidence, links: Links) -> Evidence:
+    """The evidence from which what is published was made; what has not been written since is the frame of now."""
+    told = {name: run.read_before(name) for name in TABLES}
+    tables = {name: empty_rows(run.spark, run.contract(name)) if rows is None else rows for name, rows in told.items()}
+    before, changed = evidence_of(tables, links, rotated_tokens(run.read_before(VALUES))), run.changed_inputs() or ()
+    return before._replace(
+        accounts=before.accounts if ACCOUNTS in changed else now.accounts,
+        identifiers=before.identifiers if IDENTIFIERS in changed else now.identifiers,
+    )
+
+
+def published_before(run: Run) -> Resolved | None:
+    """What the run may build upon; None where customers must all be resolved anew."""
+    told = [run.previous(name) for name in (IDS_TABLE, EDGES_TABLE, COMPONENTS)]
+    rows = [rows for rows in told if rows is not None]
+    return Resolved(*rows) if len(rows) == len(told) and run.is_basis_kept() else None
+
+
+def touched_since(
+    run: Run, now: Evidence, published: Resolved | None, settings: IdentitySettings, blocked: DataFrame
+) -> DataFrame | None:
+    """One row per account that must be resolved anew; None where it is all of them. The run tells which, and why."""
+    told = "all accounts anew"
+    if published is None:
+        run.facts["identity"] = f"{told}, for there is no run of the same terms to build upon"
+        return None
+    before = evidence_before(run, now, settings.links)
+    if VALUES in (run.changed_inputs() or ()) and is_rotated(run):
+        run.facts["identity"] = f"{told}, for keys were rotated"
+        return None
+    total = published.components.count()
+    touched = changed_accounts(before, now).checkpoint()
+    count = touched.count()
+    if count <= settings.max_touched_share * total:
+        touched = touched_accounts(before, now, touched, published.components, settings.links, blocked).checkpoint()
+        count = touched.count()
+    is_few = count <= settings.max_touched_share * total
+    run.facts["identity"] = f"{count:,} of {total:,} accounts anew" if is_few else f"{told}, for {count:,} are touched"
+    return touched if is_few else None
+
+
+def is_rotated(run: Run) -> bool:
+    """Whether other origins stand for values than when the run was made that this one may build upon."""
+    then, now = rotated_tokens(run.read_before(VALUES)), rotated_tokens(run.read(VALUES) if run.has(VALUES) else None)
+    if then is None or now is None:
+        return (then or now) is not None
+    return not differing(then, now, "token", "origin").isEmpty()
+
+
 def build(run: Run) -> None:
     settings = run.part(IdentitySettings)
     run.keep(checkpoints(run.spark, f"{run.lake.root}/_checkpoints"))
-    rotated = run.read(VALUES).where("origin is not null").select("token", "origin") if run.has(VALUES) else None
-    known = known_accounts(run.read("silver.accounts"))
-    seen = with_origin(run.read("silver.identifiers"), "account_id", "account_origin", rotated)
-    seen = with_origin(seen, "identifier_value", "identifier_origin", rotated)
-    edges = as_edges(seen, known.select("account_id", "name_token"), settings.links, blocked_values(run))
-    overrides = run.read(OVERRIDES) if run.has(OVERRIDES) else None
-    pairs = {RECORD_LINK: accepted_links(run.read(RECORD_LINKS))} if run.has(RECORD_LINKS) else {}
-    if overrides is not None:
-        pairs[OVERRIDE] = always_joined(overrides)
-    for rule, rows in pairs.items():
-        ends = with_origin(rows, "account_id", "account_origin", rotated)
-        ends = with_origin(ends, "other_account_id", "other_origin", rotated)
-        edges = edges.unionByName(between_accounts(ends, rule, settings.links), allowMissingColumns=True)
-    accounts = with_origin(known, "account_id", "account_origin", rotated)
-    never = never_joined(overrides) if overrides is not None else {}
-    customer_ids, judged = resolved(accounts, edges, never, settings)
-    customer_ids, renamed = under_kept_ids(customer_ids, run.previous(IDS_TABLE))
+    now, blocked = evidence_now(run, settings.links), blocked_values(run)
+    published, claims = published_before(run), None
+    touched = touched_since(run, now, published, settings, blocked)
+    if published is None or touched is None:
+        found = resolved_all(now, settings, blocked)
+    else:
+        found, claims = incremented(now, published, touched, settings, blocked)
+    customer_ids, renamed = under_kept_ids(found.customer_ids, run.previous(IDS_TABLE), claims)
     changes = all_changes(customer_ids, renamed, run.previous(CHANGES), F.lit(run.as_of))
-    for table, rows in ((IDS_TABLE, customer_ids), (CHANGES, changes), (EDGES_TABLE, judged)):
+    tables = {IDS_TABLE: customer_ids, CHANGES: changes, EDGES_TABLE: found.edges, COMPONENTS: found.components}
+    for table, rows in tables.items():
         run.publish(table, rows.select(*run.contract(table).column_names))
 
 

@@ -76,7 +76,7 @@ def as_changes(customer_ids: DataFrame) -> DataFrame:
     """One row per moment at which accounts went from one customer to another: a merge where none stayed, else a split.
 
     Args:
-        customer_ids: the history, with `ended_by`.
+        customer_ids: the history, with `_ended_by`.
     """
     accounts = customer_ids.where("identifier_kind = 'account'")
     after = accounts.select(
@@ -87,7 +87,7 @@ def as_changes(customer_ids: DataFrame) -> DataFrame:
         .join(after, on=["identifier_value", "changed_at"], how="inner")
         .where("from_customer_id <> to_customer_id")
         .groupBy("changed_at", "from_customer_id", "to_customer_id")
-        .agg(F.count("*").cast("int").alias("account_count"), F.max("ended_by").alias("cause"))
+        .agg(F.count("*").cast("int").alias("account_count"), F.max("_ended_by").alias("cause"))
     )
     stayed = accounts.select(
         F.col("customer_id").alias("from_customer_id"),

@@ -46,6 +46,15 @@ def list_files(spark: SparkSession, folder: str, pattern: str) -> list[FileEntry
     return sorted(entries)
 
 
+def names_below(spark: SparkSession, folder: str) -> set[str]:
+    """The names of all files below a folder, without their paths."""
+    path, file_system = _opened(spark, folder)
+    found, names = file_system.listFiles(path, True), set()
+    while found.hasNext():
+        names.add(str(found.next().getPath().getName()))
+    return names
+
+
 def listing_digest(entries: list[FileEntry]) -> str:
     """A short hash of names, sizes and times: the same while nothing was delivered or changed."""
     told = "\n".join(f"{entry.name}\t{entry.size}\t{entry.changed_at_ms}" for entry in entries)

@@ -49,6 +49,12 @@ class IdentitySettings(Part):
     max_links_per_component: int = Field(
         2_000, ge=1, description="a component with more links is suspicious; none of them joins"
     )
+    max_touched_share: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="where a larger share of accounts is touched since the last run all are resolved anew",
+    )
     household_max_customers: int = Field(
         8, ge=2, description="a thing that more customers share joins nobody; nor is a larger group a household"
     )

@@ -144,9 +144,9 @@ def execute(
     with locked(Path(lake.root) / "_locks", [] if dry_run else own):
         published = ledger.good_versions()
         inputs = input_versions(named.reads, spark, settings, contracts, published)
-        fingerprint = _fingerprint(
-            named, settings, run_date, [contracts[name] for name in writes if name in contracts], inputs
-        )
+        promised = [contracts[name] for name in writes if name in contracts]
+        fingerprint = _fingerprint(named, settings, run_date, promised, inputs)
+        terms = _fingerprint(named, settings, run_date, promised, {})
         last = ledger.last_success(named.name, run_date if named.job.is_dated else None)
         if (
             not force
@@ -160,8 +160,10 @@ def execute(
         salted = f"{fingerprint}-{uuid.uuid4().hex[:8]}" if force else fingerprint
         run = Run(
             spark, settings, named.name, run_date, uuid.uuid4().hex, salted, named.job.reads, writes,
-            named.job.settings, contracts, inputs, published,
+            named.job.settings, contracts, inputs, published, terms,
         )  # fmt: skip
+        if last is not None and not force and last.is_basis(terms, published):
+            run.basis = last.inputs
         return _accounted(named, run, ledger, fingerprint)
 
 
@@ -244,6 +246,7 @@ def _told_of(run: Run, started: dt.datetime, outputs: list[Output]) -> dict[str,
         "config_hash": run.settings.digest,
         "application_id": run.spark.sparkContext.applicationId,
         "product_version": VERSION,
+        "terms_hash": run.terms,
     }
 
 

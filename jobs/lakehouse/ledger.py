@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import DataFrame, Row, SparkSession, Window
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.contracts import Contract
@@ -65,15 +66,27 @@ class RunRecord:
     config_hash: str = ""
     application_id: str = ""
     product_version: str = ""
+    terms_hash: str | None = None
 
 
 @dataclass(frozen=True)
 class Success:
-    """A run that ended well: what it was made from, and the tables that it left something in."""
+    """A run that ended well: by what terms, what it was made from, and in which version it left each of its tables."""
 
     fingerprint: str
     finished_at: dt.datetime
-    tables: tuple[str, ...]
+    terms_hash: str | None
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, int]
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that it left something in."""
+        return tuple(self.outputs)
+
+    def is_basis(self, terms: str, good: Mapping[str, int]) -> bool:
+        """Whether a run of these terms may build upon what it left: nothing else has changed its tables since."""
+        return self.terms_hash == terms and all(good.get(table) == version for table, version in self.outputs.items())
 
 
 @dataclass
@@ -101,7 +114,13 @@ class Known:
             if output.version < held or (output.version == held and output.rows_written):
                 self.begun_again[output.table] = record.finished_at
             self.good_versions[output.table] = output.version
-        success = Success(record.fingerprint, record.finished_at, tuple(output.table for output in record.outputs))
+        success = Success(
+            record.fingerprint,
+            record.finished_at,
+            record.terms_hash,
+            {read.table: read.version for read in record.inputs},
+            {output.table: output.version for output in record.outputs},
+        )
         for run_date, by_job in self.successes.items():
             if run_date in (None, record.run_date):
                 by_job[record.job] = success
@@ -201,12 +220,17 @@ def _last_successes(spark: SparkSession, path: str, version: int, run_date: dt.d
     successes = _successes(spark, path, version)
     if run_date is not None:
         successes = successes.where(F.col("run_date") == F.lit(run_date))
-    last = successes.groupBy("job").agg(
-        F.max_by("fingerprint", "finished_at").alias("fingerprint"),
-        F.max("finished_at").alias("finished_at"),
-        F.max_by("outputs.table", "finished_at").alias("tables"),
-    )
-    return {row["job"]: Success(row["fingerprint"], row["finished_at"], tuple(row["tables"])) for row in last.collect()}
+    # A ledger of an older version of the suite has no such column until its next row.
+    terms = "terms_hash" if "terms_hash" in successes.columns else F.lit(None).cast("string").alias("terms_hash")
+    told = F.struct("fingerprint", "finished_at", terms, "inputs", "outputs")
+    last = successes.groupBy("job").agg(F.max_by(told, "finished_at").alias("last"))
+    return {row["job"]: _as_success(row["last"]) for row in last.collect()}
+
+
+def _as_success(told: Row) -> Success:
+    inputs = {read["table"]: read["version"] for read in told["inputs"]}
+    outputs = {output["table"]: output["version"] for output in told["outputs"]}
+    return Success(told["fingerprint"], told["finished_at"], told["terms_hash"], inputs, outputs)
 
 
 def _begun_again(spark: SparkSession, path: str, version: int) -> dict[str, dt.datetime]:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from delta.tables import DeltaTable
+from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from jobs.lakehouse.contracts import Contract, split_table
 from jobs.lakehouse.errors import ContractError, DataError
-from jobs.lakehouse.files import delete_folder, first_line
+from jobs.lakehouse.files import delete_folder, first_line, names_below
 
 # Gold is plain Delta that any reader opens.
 PLAIN_DELTA = {
@@ -88,6 +89,15 @@ def read_table(spark: SparkSession, path: str, version: int | None = None) -> Da
         raise DataError(f"there is no Delta table at {path}; run the job that writes it first (python -m jobs graph)")
     reader = spark.read.format("delta")
     return (reader if version is None else reader.option("versionAsOf", version)).load(path)
+
+
+def is_kept(spark: SparkSession, path: str, version: int) -> bool:
+    """Whether a version of a table can still be read: its log, and every file that it names."""
+    try:
+        named = read_table(spark, path, version).inputFiles()
+    except (AnalysisException, DataError):
+        return False
+    return {file.rsplit("/", 1)[-1] for file in named} <= names_below(spark, path)
 
 
 def ensure_table(spark: SparkSession, path: str, contract: Contract) -> None:

@@ -8,13 +8,18 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.boosters import with_prediction, with_reasons
+from jobs.lakehouse.caching import cached
+from jobs.lakehouse.differences import differing
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import ChurnSettings
 from jobs.lakehouse.tables import date_slices
+from jobs.lakehouse.tracking import Champion
 
-TABLE = "gold.churn_scores"
-JOB = Job(reads=("gold.customer_features", "models.churn"), writes=(TABLE,), settings=(ChurnSettings,), is_dated=True)
+TABLE, FEATURES = "gold.churn_scores", "gold.customer_features"
+KEY, RECENCY = ("as_of_date", "customer_id"), "days_since_last_order"
+SCORED = ("churn_probability", "reason_1", "reason_2", "reason_3")
+JOB = Job(reads=(FEATURES, "models.churn"), writes=(TABLE,), settings=(ChurnSettings,), is_dated=True)
 DECILES = 10
 
 
@@ -28,22 +33,43 @@ def with_decile(scores: DataFrame) -> DataFrame:
     return scores.withColumn("churn_decile", reduce(Column.__add__, below, F.lit(1)).cast("int"))
 
 
+def scored(population: DataFrame, champion: Champion) -> DataFrame:
+    """One row per customer of the population: how likely it is to churn, and the three strongest reasons."""
+    names = list(champion.feature_names)
+    numbers = population.select(*KEY, *[F.col(name).cast("double").alias(name) for name in names])
+    predicted = with_prediction(numbers, champion.booster, names, "churn_probability")
+    return with_reasons(predicted, champion.booster, names).select(*KEY, *SCORED)
+
+
+def touched_since(run: Run, features: DataFrame, columns: list[str]) -> DataFrame | None:
+    """One row per customer whose features have changed since the last scoring, and nothing else has; None where all are scored."""
+    before = run.read_before(FEATURES)
+    if run.changed_inputs() != frozenset({FEATURES}) or before is None:
+        return None
+    before = before.where(F.col("as_of_date") == F.lit(run.run_date))
+    touched = run.keep(cached(differing(before, features, *KEY, *columns).select("customer_id").distinct()))
+    run.facts["scores"] = f"{touched.count():,} customers anew, for the features of no other have changed"
+    return touched
+
+
 def build(run: Run) -> None:
     churn, champion = run.part(ChurnSettings), run.tracking.champion("churn")
-    names = list(champion.feature_names)
-    features = run.read("gold.customer_features").where(F.col("as_of_date") == F.lit(run.run_date))
-    population = features.where(F.col("days_since_last_order") < churn.population_days)
-    numbers = population.select(
-        "as_of_date", "customer_id", *[F.col(name).cast("double").alias(name) for name in names]
-    )
-    scored = with_reasons(
-        with_prediction(numbers, champion.booster, names, "churn_probability"), champion.booster, names
-    )
+    features = run.read(FEATURES).where(F.col("as_of_date") == F.lit(run.run_date))
+    touched = touched_since(run, features, sorted({*champion.feature_names, RECENCY}))
+    published = run.previous(TABLE)
+    population = features.where(F.col(RECENCY) < churn.population_days)
+    if touched is None or published is None:
+        scores = scored(population, champion)
+    else:
+        of_day = published.where(F.col("as_of_date") == F.lit(run.run_date))
+        others = of_day.join(touched, on="customer_id", how="left_anti").select(*KEY, *SCORED)
+        anew = population.join(touched, on="customer_id", how="left_semi")
+        scores = scored(anew, champion).unionByName(others)
     first = run.run_date + dt.timedelta(days=churn.gap_days + 1)
     last = run.run_date + dt.timedelta(days=churn.gap_days + churn.window_days)
-    told = with_decile(scored.persist()).select(
-        "as_of_date",
-        "customer_id",
+    # Tenths are of all customers, whoever was scored anew.
+    told = with_decile(run.keep(cached(scores))).select(
+        *KEY,
         "churn_probability",
         "churn_decile",
         "reason_1",
@@ -54,7 +80,6 @@ def build(run: Run) -> None:
         F.lit(last).alias("expected_to_date"),
     )
     run.publish(TABLE, told, date_slices("as_of_date", [run.run_date]))
-    scored.unpersist()
 
 
 if __name__ == "__main__":

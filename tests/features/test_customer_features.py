@@ -10,8 +10,8 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from jobs.features.build_customer_features import customer_features
-from jobs.features.visibility import as_known, as_of_dates, with_customer
+from jobs.features.build_customer_features import customer_features, with_untouched
+from jobs.features.visibility import as_known, as_of_dates, touched_customers, with_customer
 from jobs.identity.clusters import Rules
 from jobs.identity.replay import Told, replayed
 from jobs.ingest.clean_order_lines import with_line_facts
@@ -189,6 +189,29 @@ def test_features_equal_a_brute_force_reading_of_what_was_known(
                 # A mean of decimals is rounded to eight digits by Spark, to 28 by Python.
                 close = pytest.approx(value, rel=1e-6) if isinstance(value, float | Decimal) else value
                 assert found[customer][name] == close, f"{name} of {customer} as of {day}"
+
+
+def test_features_of_touched_customers_beside_those_of_all_others_are_the_features_of_all(
+    spark: SparkSession, world: tuple[list[Row], list[Row], list[Row]]
+) -> None:
+    """An account is taken out of its customer, half-way through its time, and becomes one of its own."""
+    lines, events, ids = world
+    moved = next(row for row in ids if row["identifier_kind"] == "account" and row["valid_to"] is None)
+    since = max(moved["valid_from"], dt.datetime(2024, 12, 1))
+    apart = [row for row in ids if row is not moved] + [
+        {**moved, "valid_to": since},
+        {**moved, "valid_from": since, "customer_id": "c-apart"},
+    ]
+    sold, seen = frame_of(spark, "silver.order_lines", *lines), frame_of(spark, "silver.events", *events)
+    before, now = (frame_of(spark, "silver.customer_ids", *rows) for rows in (ids, apart))
+    dates = as_of_dates(spark, DATES, SHANGHAI)
+    published, expected = (customer_features(sold, seen, known, dates, WINDOWS) for known in (before, now))
+    touched = touched_customers(before, now)
+    assert {row["customer_id"] for row in touched.collect()} == {moved["customer_id"], "c-apart"}
+    own = now.join(touched, on="customer_id", how="left_semi")
+    made = with_untouched(customer_features(sold, seen, own, dates, WINDOWS), published, touched)
+    assert sorted(map(repr, made.collect())) == sorted(map(repr, expected.collect()))
+    assert sorted(map(repr, made.collect())) != sorted(map(repr, published.collect()))
 
 
 def test_a_row_is_one_customers_at_a_time_through_every_merge(

@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 
 from jobs.__main__ import main
 from jobs.lakehouse.settings import Settings
-from tests.lakes import conf_with, run_job, settings_in, table
+from tests.lakes import conf_with, named_job, run_job, settings_in, table
 
 MEMBERS = {
     "files": "members/*.csv",
@@ -63,12 +63,14 @@ def settings(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> S
         "1,王梅,13812345678,2025-01-01T00:00:00Z",
         "2,王梅,13812345678,2025-01-02T00:00:00Z",
     ]
-    told.append("3,李兰,13812345678,2025-01-03T00:00:00Z")
+    told += ["3,李兰,13812345678,2025-01-03T00:00:00Z", "4,赵云,13900000000,2025-01-03T00:00:00Z"]
     (folder / "data/members/one.csv").write_text("\n".join(told) + "\n", "utf-8")
     (folder / "data/clicks/one.csv").write_text(
         "click_id,member_id,device,at\nk1,1,tablet,2025-02-01T00:00:00Z\n", "utf-8"
     )
-    made = settings_in(folder, "shop", conf_with(folder / "conf", "shop", {"members": MEMBERS, "clicks": CLICKS}))
+    conf_dir = conf_with(folder / "conf", "shop", {"members": MEMBERS, "clicks": CLICKS})
+    # Of four accounts any share is large; here an increment is wanted all the same.
+    made = settings_in(folder, "shop", conf_dir, {"identity.max_touched_share": 0.9})
     for job in (*JOBS, RESOLVE):
         run_job(spark, made, job)
     return made
@@ -92,6 +94,11 @@ def customers(spark: SparkSession, settings: Settings) -> dict[str, str]:
     return {row["identifier_value"]: row["customer_id"] for row in held.collect()}
 
 
+def rows_of(spark: SparkSession, settings: Settings) -> dict[str, list[str]]:
+    """The rows of all tables that identity writes."""
+    return {name: sorted(map(repr, table(spark, settings, name).collect())) for name in named_job(RESOLVE).writes}
+
+
 @pytest.mark.long
 def test_a_persons_word_is_obeyed_and_can_be_taken_back(spark: SparkSession, settings: Settings, door: Door) -> None:
     first = customers(spark, settings)
@@ -108,7 +115,9 @@ def test_a_persons_word_is_obeyed_and_can_be_taken_back(spark: SparkSession, set
     why = ("--who", "care desk", "--why", "two sisters of one name")
     assert door("separate", "members:2", "members:1", *why)[0] == 0
     assert door("join", "members:2", "members:3", *why)[0] == 0
-    run_job(spark, settings, RESOLVE)
+    result = run_job(spark, settings, RESOLVE)
+    assert result.record is not None
+    assert result.record.message == "identity: 3 of 4 accounts anew"
     apart = customers(spark, settings)
     assert apart["members:2"] == apart["members:3"] != apart["members:1"]
     assert apart["members:1"] == first["members:1"], "the older goes on under the id"
@@ -119,6 +128,11 @@ def test_a_persons_word_is_obeyed_and_can_be_taken_back(spark: SparkSession, set
     assert door("as-found", "members:3", "members:2", *why)[0] == 0
     run_job(spark, settings, RESOLVE)
     assert customers(spark, settings) == first, "and all is as it was, ids too"
+    increment = rows_of(spark, settings)
+    result = run_job(spark, settings, RESOLVE, force=True)
+    assert result.record is not None
+    assert result.record.message.startswith("identity: all accounts anew")
+    assert rows_of(spark, settings) == increment
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,12 @@ def test_the_customer_with_more_accounts_keeps_its_id_and_of_equals_the_older() 
     assert after[old] == before[b] != before[old]
 
 
+def test_an_account_that_only_a_link_tells_of_is_its_customers_from_the_first_moment() -> None:
+    story = [an_account("c"), a_link("c", "open_id", "o2", 0), an_account("a", 2), a_link("a", "open_id", "o1", 2)]
+    held = customers_at(spans_of([*story, a_link("a", "record_link", "b", 2)]), 3 * DAY)
+    assert held["account", "a", ""] == held["account", "b", ""] != held["account", "c", ""]
+
+
 def test_the_weakest_bridge_between_two_persons_is_cut() -> None:
     story = [an_account("a"), an_account("b"), a_link("a", "open_id", "o1", 1), a_link("b", "open_id", "o2", 1)]
     bridged = [*story, a_link("a", "phone", "1", 2), a_link("b", "phone", "1", 3)]

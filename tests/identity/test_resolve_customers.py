@@ -6,16 +6,9 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.identity.links import OVERRIDE, RECORD_LINK, as_edges, between_accounts
-from jobs.identity.origins import with_origin
-from jobs.identity.overrides import always_joined, never_joined
-from jobs.identity.resolve_customers import (
-    accepted_links,
-    all_changes,
-    known_accounts,
-    resolved,
-    under_kept_ids,
-)
+from jobs.identity.evidence import evidence_of
+from jobs.identity.resolution import resolved_all
+from jobs.identity.resolve_customers import all_changes, under_kept_ids
 from jobs.lakehouse.identity_settings import IdentitySettings
 from jobs.lakehouse.settings import load_settings
 from tests.rows import CONF_DIR, NOON, Row, account, frame_of, identifier, row_of
@@ -46,22 +39,11 @@ def edges_and_ids(
     links: list[Row] | None = None, overrides: list[Row] | None = None, blocked: tuple[tuple[str, str], ...] = (),
 ) -> tuple[DataFrame, DataFrame]:  # fmt: skip
     """What the job makes of these rows: the edges with their fate, and the customer ids."""
-    known = known_accounts(frame_of(spark, "silver.accounts", *accounts))
-    rows = frame_of(spark, "silver.identifiers", *identifiers)
-    rows = with_origin(with_origin(rows, "account_id", "account_origin"), "identifier_value", "identifier_origin")
+    tables = {"silver.accounts": accounts, "silver.identifiers": identifiers}
+    tables |= {"silver.record_links": links or [], "ops.identity_overrides": overrides or []}
+    evidence = evidence_of({name: frame_of(spark, name, *rows) for name, rows in tables.items()}, settings.links)
     stopped = spark.createDataFrame(list(blocked), "rule string, identifier_value string")
-    edges = as_edges(rows, known.select("account_id", "name_token"), settings.links, stopped)
-    never = {}
-    pairs = {}
-    if links:
-        pairs[RECORD_LINK] = accepted_links(frame_of(spark, "silver.record_links", *links))
-    if overrides:
-        told = frame_of(spark, "ops.identity_overrides", *overrides)
-        pairs[OVERRIDE], never = always_joined(told), never_joined(told)
-    for rule, found in pairs.items():
-        ends = with_origin(with_origin(found, "account_id", "account_origin"), "other_account_id", "other_origin")
-        edges = edges.unionByName(between_accounts(ends, rule, settings.links), allowMissingColumns=True)
-    customer_ids, judged = resolved(with_origin(known, "account_id", "account_origin"), edges, never, settings)
+    customer_ids, judged, _ = resolved_all(evidence, settings, stopped)
     return judged, customer_ids
 
 

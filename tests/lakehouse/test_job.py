@@ -75,6 +75,39 @@ def test_a_job_runs_again_only_when_something_changed(spark: SparkSession, lake:
     assert table(spark, lake, "gold.marks").count() == 2
 
 
+def test_a_run_may_build_upon_the_last_one_of_the_same_terms_whose_inputs_are_kept(
+    spark: SparkSession, lake: Settings
+) -> None:
+    told: list[tuple[frozenset[str] | None, int | None]] = []
+
+    def build(run: Run) -> None:
+        changed = run.changed_inputs()
+        before = run.read_before("gold.marks") if changed else None
+        told.append((changed, None if before is None else before.count()))
+
+    job = Job(reads=("gold.marks",), settings=(ChurnSettings,))
+    reader = NamedJob("insight.count", "Count.", job, build)
+    run_job(spark, lake, make_marks(2))
+    run_job(spark, lake, reader)
+    run_job(spark, lake, make_marks(3), force=True)
+    run_job(spark, lake, reader)
+    run_job(spark, lake, reader, force=True)
+    declared = lake.model_copy(update={"churn": lake.churn.model_copy(update={"gap_days": 8})})
+    run_job(spark, declared, reader)
+    assert told == [(None, None), (frozenset({"gold.marks"}), 2), (None, None), (None, None)]
+    KNOWN.clear()
+    run_job(spark, lake, make_marks(4), force=True)
+    run_job(spark, declared, reader)
+    assert told[-1] == (frozenset({"gold.marks"}), 3), "and so it is when the ledger is read anew"
+    path = Lake(lake.path("lake")).path("gold.marks")
+    cleaned = table(spark, lake, "gold.marks").inputFiles()
+    run_job(spark, lake, make_marks(5), force=True)
+    for file in cleaned:
+        (Path(path) / file.rsplit("/", 1)[-1]).unlink()
+    run_job(spark, declared, reader)
+    assert told[-1][0] is None, "what it was made from was cleaned away"
+
+
 def test_a_date_is_made_again_when_its_table_was_made_anew_for_another(spark: SparkSession, lake: Settings) -> None:
     make = make_marks(2, is_dated=True)
     assert run_job(spark, lake, make).outcome == "done"

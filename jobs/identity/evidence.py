@@ -1,0 +1,118 @@
+"""The evidence: all that says who is who, as it stood at one time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.identity.links import OVERRIDE, RECORD_LINK, as_edges, between_accounts
+from jobs.identity.origins import with_origin
+from jobs.identity.overrides import always_joined, never_joined
+from jobs.lakehouse.identity_settings import LinkSettings
+
+ACCOUNTS, IDENTIFIERS = "silver.accounts", "silver.identifiers"
+RECORD_LINKS, OVERRIDES = "silver.record_links", "ops.identity_overrides"
+TABLES = (ACCOUNTS, IDENTIFIERS, RECORD_LINKS, OVERRIDES)
+Links = Mapping[str, LinkSettings]
+
+
+class Evidence(NamedTuple):
+    """What customers are resolved from.
+
+    Args:
+        accounts: one row per account: `account_id`, `account_origin`, `arrived_at`, `name_token`.
+        identifiers: rows of silver.identifiers with `account_origin` and `identifier_origin`.
+        pairs: links between accounts, as `between_accounts` makes them.
+        never: pairs of accounts that must not be one customer, with the moment from which this holds.
+    """
+
+    accounts: DataFrame
+    identifiers: DataFrame
+    pairs: DataFrame
+    never: Mapping[frozenset[str], int]
+
+
+def known_accounts(accounts: DataFrame) -> DataFrame:
+    """One row per account: when it first arrived, and the first name that it was told with."""
+    named = F.when(F.col("name_token").isNotNull(), F.struct("arrived_at", "revision"))
+    return accounts.groupBy("account_id").agg(
+        F.min("arrived_at").alias("arrived_at"), F.min_by("name_token", named).alias("name_token")
+    )
+
+
+def accepted_links(record_links: DataFrame) -> DataFrame:
+    """The pairs of accounts that likeness of records joins."""
+    return record_links.where("decision = 'accept'").select(
+        F.col("left_account_id").alias("account_id"),
+        F.col("right_account_id").alias("other_account_id"),
+        "arrived_at",
+        F.col("match_probability").alias("confidence"),
+    )
+
+
+def evidence_of(tables: Mapping[str, DataFrame], links: Links, rotated: DataFrame | None = None) -> Evidence:
+    """The evidence that tables hold.
+
+    Args:
+        tables: the rows of each of `TABLES`, by name.
+        links: the settings of each kind of link.
+        rotated: as for `with_origin`.
+    """
+    accounts, identifiers, record_links, overrides = (tables[name] for name in TABLES)
+    seen = with_origin(identifiers, "account_id", "account_origin", rotated)
+    pairs = [
+        _as_pairs(rows, rule, links, rotated)
+        for rule, rows in ((RECORD_LINK, accepted_links(record_links)), (OVERRIDE, always_joined(overrides)))
+    ]
+    return Evidence(
+        with_origin(known_accounts(accounts), "account_id", "account_origin", rotated),
+        with_origin(seen, "identifier_value", "identifier_origin", rotated),
+        pairs[0].unionByName(pairs[1]),
+        never_joined(overrides),
+    )
+
+
+def _as_pairs(pairs: DataFrame, rule: str, links: Links, rotated: DataFrame | None) -> DataFrame:
+    ends = with_origin(pairs, "account_id", "account_origin", rotated)
+    return between_accounts(with_origin(ends, "other_account_id", "other_origin", rotated), rule, links)
+
+
+def all_edges(evidence: Evidence, links: Links, blocked: DataFrame) -> DataFrame:
+    """All edges that the evidence tells, those between accounts too."""
+    names = evidence.accounts.select("account_id", "name_token")
+    edges = as_edges(evidence.identifiers, names, links, blocked)
+    return edges.unionByName(evidence.pairs, allowMissingColumns=True)
+
+
+def values_of(identifiers: DataFrame, accounts: DataFrame) -> DataFrame:
+    """One row per value that was seen with one of these accounts."""
+    seen = identifiers.join(accounts, on="account_id", how="left_semi")
+    return seen.select("identifier_kind", "identifier_value").distinct()
+
+
+def edges_on(evidence: Evidence, values: DataFrame, links: Links, blocked: DataFrame) -> DataFrame:
+    """The edges to these values, judged as among all edges, at the cost of these.
+
+    A link's fate depends on what else is seen with its value, and where the settings limit the values of an account, with its account.
+
+    Args:
+        evidence: all evidence.
+        values: `identifier_kind` and `identifier_value`, each once.
+        links: the settings of each kind.
+        blocked: `rule` and `identifier_value` of what must never join.
+    """
+    value = ["identifier_kind", "identifier_value"]
+    limited = [rule for rule, link in links.items() if link.max_per_account is not None]
+    seen = evidence.identifiers.join(values, on=value, how="left_semi")
+    owners = seen.select("account_id").distinct()
+    if limited:
+        beside = evidence.identifiers.where(F.col("identifier_kind").isin(limited)).join(
+            values, on=value, how="left_anti"
+        )
+        seen = seen.unionByName(beside.join(owners, on="account_id", how="left_semi"))
+    names = evidence.accounts.join(owners, on="account_id", how="left_semi").select("account_id", "name_token")
+    edges = as_edges(seen, names, links, blocked)
+    return edges.join(values, on=value, how="left_semi") if limited else edges

@@ -1,0 +1,149 @@
+"""The resolution: what customers, fates of links and components the evidence gives, under the names that the links alone give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.identity.clusters import Rules
+from jobs.identity.components import node_id, with_components
+from jobs.identity.evidence import Evidence, all_edges
+from jobs.identity.history import as_history
+from jobs.identity.links import NOBODY, as_told
+from jobs.lakehouse.identity_settings import IdentitySettings
+
+TOLD = (
+    "account_id", "account_origin", "rule", "identifier_kind", "identifier_value", "identifier_group",
+    "identifier_origin", "arrived_at", "is_exact", "is_owner", "name_token", "confidence",
+)  # fmt: skip
+EDGE = ("account_id", "rule", "identifier_value")
+
+
+class Resolved(NamedTuple):
+    """What is made of evidence.
+
+    Args:
+        customer_ids: rows of silver.customer_ids.
+        edges: rows of silver.identity_edges.
+        components: rows of silver.identity_components.
+    """
+
+    customer_ids: DataFrame
+    edges: DataFrame
+    components: DataFrame
+
+
+def as_stories(accounts: DataFrame, told: DataFrame) -> DataFrame:
+    """One row per account by itself and per link that may join, with its two nodes.
+
+    Args:
+        accounts: `account_id`, `account_origin`, `arrived_at`, `name_token`.
+        told: the columns `TOLD`.
+    """
+    empty = {name: F.lit("") for name in ("rule", "identifier_kind", "identifier_value", "identifier_origin")}
+    alone = accounts.withColumns(empty | {"identifier_group": F.lit(NOBODY)})
+    alone = alone.withColumns({"is_exact": F.lit(True), "is_owner": F.lit(True), "confidence": F.lit(1.0)})
+    rows = alone.select(*TOLD).unionByName(told.select(*TOLD))
+    account = node_id(F.lit("account"), F.concat_ws("\0", "account_id", F.lit(NOBODY)))
+    other = node_id(F.col("identifier_kind"), F.concat_ws("\0", "identifier_value", "identifier_group"))
+    rows = rows.withColumns({"src": account, "dst": F.when(F.col("rule") == "", account).otherwise(other)})
+    return rows.withColumns({"at": F.unix_micros("arrived_at"), "name": F.coalesce("name_token", F.lit(""))})
+
+
+def with_component(stories: DataFrame, settings: IdentitySettings) -> DataFrame:
+    """The rows with the component that they lie in and its links; of a suspicious one each account is alone, and its links are marked.
+
+    Args:
+        stories: rows with `src` and `dst`.
+        settings: the engine, and the most links that a component may have.
+    """
+    components = with_components(stories.select("src", "dst"), settings)
+    placed = stories.join(components.selectExpr("id as src", "component as component_id"), on="src", how="inner")
+    sizes = placed.groupBy("component_id").agg(F.count_if(F.col("rule") != "").alias("link_count"))
+    marked = placed.join(sizes, on="component_id", how="inner").withColumn(
+        "is_put_aside", F.col("link_count") > settings.max_links_per_component
+    )
+    # Alone, an account is a component of its own: the replay takes whole components into one process.
+    return marked.withColumn("component", F.when(F.col("is_put_aside"), F.col("src")).otherwise(F.col("component_id")))
+
+
+def as_members(placed: DataFrame) -> DataFrame:
+    """One row per account that links tell of, with its component.
+
+    Args:
+        placed: the rows of `with_component`.
+    """
+    told = ("component_id", "link_count", "is_put_aside")
+    others = placed.where("rule <> '' and identifier_kind = 'account'")
+    ends = placed.select("account_id", *told).unionByName(
+        others.select(F.col("identifier_value").alias("account_id"), *told)
+    )
+    return ends.groupBy("account_id").agg(*[F.min(name).alias(name) for name in told])
+
+
+def as_customer_ids(history: DataFrame, placed: DataFrame) -> DataFrame:
+    """One row per identifier and time in which it belonged to one customer, under the names that the links alone give.
+
+    Args:
+        history: the rows of `as_history`.
+        placed: the rows of `with_component`.
+    """
+    alone = placed.where("is_put_aside").select("component", "component_id").distinct()
+    held = history.where("customer_id is not null").join(F.broadcast(alone), on="component", how="left")
+    return held.select(
+        *("identifier_kind", "identifier_value", "customer_id", "customer_id_exact"),
+        F.timestamp_micros("since").alias("valid_from"),
+        F.timestamp_micros("until").alias("valid_to"),
+        F.coalesce("component_id", "component").alias("_component_id"),
+        F.col("customer_id").alias("_minted_id"),
+        F.col("customer_id_exact").alias("_minted_id_exact"),
+        F.col("ended_by").alias("_ended_by"),
+    )
+
+
+def as_judged_edges(edges: DataFrame, suspicious: DataFrame, refused: DataFrame) -> DataFrame:
+    """The edges with their fate: why each does not join, as things stand.
+
+    Args:
+        edges: all links.
+        suspicious: those of components that were put aside.
+        refused: those that the replay cut.
+    """
+    put_aside = suspicious.select(*EDGE).distinct().withColumn("_later", F.lit("suspicious_component"))
+    cut = refused.select(*EDGE).distinct().withColumn("_later", F.lit("contradicts"))
+    judged = edges.join(put_aside.unionByName(cut), on=list(EDGE), how="left")
+    judged = judged.withColumn("refusal_reason", F.coalesce("refusal_reason", "_later")).drop("_later")
+    return judged.withColumn("is_accepted", F.col("refusal_reason").isNull())
+
+
+def resolved(
+    accounts: DataFrame,
+    edges: DataFrame,
+    told: DataFrame,
+    never: Mapping[frozenset[str], int],
+    settings: IdentitySettings,
+) -> Resolved:
+    """The customers of these accounts, under the names that the links alone give, and the edges with their fate.
+
+    Args:
+        accounts: `account_id`, `account_origin`, `arrived_at`, `name_token`.
+        edges: all links of these accounts.
+        told: those of them that may join, as `as_told` makes them.
+        never: pairs of accounts that must not be one customer, with the moment from which this holds.
+        settings: the kinds of links, the engine and its sizes.
+    """
+    # Checkpoints: what follows is planned from the rows, not from all that led to them.
+    stories = as_stories(accounts, told).checkpoint()
+    placed = with_component(stories, settings).checkpoint()
+    history = as_history(placed.where("not is_put_aside or rule = ''"), Rules(settings.links, never)).checkpoint()
+    put_aside, refused = placed.where("is_put_aside and rule <> ''"), history.where("customer_id is null")
+    return Resolved(as_customer_ids(history, placed), as_judged_edges(edges, put_aside, refused), as_members(placed))
+
+
+def resolved_all(evidence: Evidence, settings: IdentitySettings, blocked: DataFrame) -> Resolved:
+    """The customers of all accounts."""
+    edges = all_edges(evidence, settings.links, blocked).checkpoint()
+    return resolved(evidence.accounts, edges, as_told(edges, settings.links), evidence.never, settings)

@@ -1,0 +1,120 @@
+"""Incremental = full: whatever comes, changes, goes or is said on a day, the rows are those that a run over all would leave."""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from jobs.identity.evidence import Evidence, evidence_of
+from jobs.identity.increment import incremented
+from jobs.identity.resolution import Resolved, resolved_all
+from jobs.identity.resolve_customers import all_changes, under_kept_ids
+from jobs.identity.touched import changed_accounts, touched_accounts
+from jobs.lakehouse.identity_settings import IdentitySettings, LinkSettings
+from jobs.lakehouse.settings import load_settings
+from tests.identity.small_worlds import SmallWorlds
+from tests.rows import CONF_DIR, NOON, contract_of, frame_of
+
+HOUSE = load_settings("local", "world", str(CONF_DIR)).identity
+NARROW = {
+    "phone": {"max_accounts": 3},
+    "email": {"max_accounts": 2, "max_per_account": 1},
+    "device": {"max_accounts": 2},
+}
+# Limits so narrow that small worlds meet them.
+RULES = HOUSE.model_copy(
+    update={
+        "links": {rule: link.model_copy(update=NARROW.get(rule, {})) for rule, link in HOUSE.links.items()},
+        "max_links_per_component": 14,
+    }
+)
+OTHER_RULES = RULES.model_copy(
+    update={"links": {**RULES.links, "phone": LinkSettings(priority=4, joins="never"), "fax": LinkSettings(priority=9)}}
+)
+TABLES = ("silver.customer_ids", "silver.identity_edges", "silver.identity_components", "silver.identity_changes")
+BLOCKED = [("phone", "w1:phone0"), ("email", "w2:email1")]
+Published = Mapping[str, DataFrame]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def checkpoints(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> None:
+    spark.sparkContext.setCheckpointDir(str(tmp_path_factory.mktemp("checkpoints")))
+
+
+def evidence_in(spark: SparkSession, worlds: SmallWorlds, settings: IdentitySettings) -> Evidence:
+    return evidence_of({name: frame_of(spark, name, *worlds.rows(name)) for name in worlds.tables}, settings.links)
+
+
+def tables_of(
+    found: Resolved, before: Published | None, as_of: dt.datetime, claims: tuple[DataFrame, DataFrame] | None = None
+) -> dict[str, list[tuple[Any, ...]]]:
+    """The rows of each table that the job writes, in order."""
+    published, written = (before[TABLES[0]], before[TABLES[3]]) if before else (None, None)
+    customer_ids, renamed = under_kept_ids(found.customer_ids, published, claims)
+    customer_ids = customer_ids.checkpoint()
+    changes = all_changes(customer_ids, renamed, written, F.lit(as_of))
+    frames = (customer_ids, found.edges, found.components, changes)
+    return {
+        name: sorted((tuple(row) for row in rows.select(*contract_of(name).column_names).collect()), key=repr)
+        for name, rows in zip(TABLES, frames, strict=True)
+    }
+
+
+def as_published(spark: SparkSession, tables: Mapping[str, list[tuple[Any, ...]]]) -> Published:
+    return {
+        name: spark.createDataFrame(rows, StructType(contract_of(name).schema.fields)) for name, rows in tables.items()
+    }
+
+
+def told_apart(found: list[tuple[Any, ...]], expected: list[tuple[Any, ...]]) -> str:
+    """The first rows that only one of the two has."""
+    lacking, more = (
+        sorted(map(repr, one - other)) for one, other in ((set(expected), set(found)), (set(found), set(expected)))
+    )
+    return "\n".join(["lacks:", *lacking[:4], "has:", *more[:4]])
+
+
+def hold_against_full(spark: SparkSession, seed: int, days: int, worlds_count: int = 40) -> tuple[int, int]:
+    """Let days pass, some with other rules, and hold each increment against the full run; how many accounts were touched, of how many."""
+    worlds = SmallWorlds(seed, worlds_count, busy=max(1, worlds_count // 5))
+    blocked = spark.createDataFrame(BLOCKED, "rule string, identifier_value string")
+    settings, before, published = RULES, None, None
+    touched_count = account_count = 0
+    for day in range(days):
+        if day == 2:
+            settings, before = OTHER_RULES, None
+        if day == 3:
+            settings, before = RULES, None
+        as_of = NOON + dt.timedelta(days=100 + day)
+        now = evidence_in(spark, worlds, settings)
+        expected = tables_of(resolved_all(now, settings, blocked), published, as_of)
+        if before is not None and published is not None:
+            state = Resolved(*(published[name] for name in TABLES[:3]))
+            changed = changed_accounts(before, now).checkpoint()
+            touched = touched_accounts(before, now, changed, state.components, settings.links, blocked).checkpoint()
+            found, claims = incremented(now, state, touched, settings, blocked)
+            made = tables_of(found, published, as_of, claims)
+            for name in TABLES:
+                assert made[name] == expected[name], (
+                    f"seed {seed}, day {day}, {name} {told_apart(made[name], expected[name])}"
+                )
+            touched_count += touched.count()
+            account_count += len(expected["silver.identity_components"])
+        before, published = now, as_published(spark, expected)
+        worlds.next_day()
+    return touched_count, account_count
+
+
+def test_an_increment_is_the_full_run_whatever_happens_on_a_day(spark: SparkSession) -> None:
+    touched, of = hold_against_full(spark, seed=20251228, days=5)
+    assert 0 < touched < 0.4 * of, "and at the cost of the day"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(8))
+def test_increments_are_full_runs_for_many_days(spark: SparkSession, seed: int) -> None:
+    hold_against_full(spark, seed, days=12, worlds_count=100)
