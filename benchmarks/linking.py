@@ -2,6 +2,7 @@
 
     python benchmarks/linking.py [--data ../shared/data] [--only febrl4 fake-1000]
     python benchmarks/linking.py --model conf/linking/febrl.yaml --records left.csv right.csv --id rec_id --person person
+    python benchmarks/linking.py --synthetic 50000 200000 400000 [--memory-mib 2048] [--threads 2]
 
 Precision, recall and F1 of the accepted pairs, and of all pairs in the groups that these make; the truth scores and does nothing
 else: ids and persons are taken away before the records are linked, and put back after. Every set is linked in a random order,
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import resource
 import sys
 import time
 from collections.abc import Iterable
@@ -22,6 +24,7 @@ from pathlib import Path
 import networkx as nx
 import pandas as pd
 
+from benchmarks.synthetic_people import invented_accounts
 from jobs.identity.linking import Resources, linked_pairs
 from jobs.identity.linking_choice import ACCEPT
 from jobs.lakehouse.linking_settings import LinkingModel, read_linking_model
@@ -109,6 +112,12 @@ def known_sets(data: Path) -> list[LabelledSet]:
     return [*(febrl(data / "febrl", number) for number in (1, 2, 3, 4)), fake_1000(data / "splink-fake-1000")]
 
 
+def synthetic(count: int) -> LabelledSet:
+    """So many invented accounts, linked as those of a retailer are."""
+    accounts, persons = invented_accounts(count)
+    return LabelledSet(f"{count:,}", accounts, persons, read_linking_model(CONF / "accounts.yaml"))
+
+
 def measured(labelled: LabelledSet, seed: int = 1, resources: Resources | None = None) -> Measured:
     """How well a set is linked under other ids and in another order than it came in."""
     draw = random.Random(seed)
@@ -156,6 +165,15 @@ def told_set(options: argparse.Namespace) -> LabelledSet:
     return LabelledSet(options.records[0].stem, records, records.pop(options.person), model)
 
 
+def wanted_sets(options: argparse.Namespace) -> list[LabelledSet]:
+    """The sets that the command line asks for."""
+    if options.synthetic:
+        return [synthetic(count) for count in options.synthetic]
+    if options.records:
+        return [told_set(options)]
+    return [labelled for labelled in known_sets(options.data) if not options.only or labelled.name in options.only]
+
+
 def main() -> int:
     """Link the sets and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -165,14 +183,16 @@ def main() -> int:
     parser.add_argument("--records", type=Path, nargs="+", help="one CSV file, or two")
     parser.add_argument("--id", default="record_id", help="the column with the record's id")
     parser.add_argument("--person", default="person", help="the column with the person's")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--synthetic", type=int, nargs="+", help="so many invented accounts")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--memory-mib", type=int, default=2048)
     options = parser.parse_args()
-    sets = [told_set(options)] if options.records else known_sets(options.data)
-    for labelled in sets:
-        if options.only and labelled.name not in options.only:
-            continue
-        result = measured(labelled, resources=Resources(threads=options.threads))
-        print(f"{labelled.name:10} {len(labelled.records):7,} records {result.seconds:6.1f} s", flush=True)
+    for labelled in wanted_sets(options):
+        result = measured(labelled, resources=Resources(options.memory_mib, options.threads))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # of all sets up to here
+        print(
+            f"{labelled.name:10} {len(labelled.records):7,} records {result.seconds:6.1f} s {peak:6,} MiB", flush=True
+        )
         print(f"{'':10} pairs:  {result.pairs}")
         print(f"{'':10} groups: {result.groups}", flush=True)
     return 0

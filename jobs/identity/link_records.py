@@ -3,6 +3,8 @@
 import sys
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -59,6 +61,16 @@ def sealed_values(told: DataFrame, values: DataFrame) -> DataFrame:
     )
 
 
+def opened_values(sealed: pa.Table, keys: Keys) -> pa.ChunkedArray:
+    """The plain values, one per row; only those of one batch at a time are objects of Python."""
+
+    def plain(batch: pa.RecordBatch) -> pa.Array:
+        sealed_by_token = zip(batch["token"].to_pylist(), batch["_ciphertext"].to_pylist(), strict=True)
+        return pa.array([opened(keys, text, token) for token, text in sealed_by_token], pa.string())
+
+    return pa.chunked_array([plain(batch) for batch in sealed.to_batches()], pa.string())
+
+
 def as_pairs(
     told: DataFrame, values: DataFrame, keys: Keys, model: LinkingModel, settings: LinkingSettings
 ) -> pd.DataFrame:
@@ -74,18 +86,16 @@ def as_pairs(
     if count > settings.most_records:
         raise ConfigurationError(
             f"{count:,} accounts are to be linked, and one process holds {settings.most_records:,}: raise linking.most_records, "
-            "and linking.memory_mib with it (some 8 KiB an account)"
+            "and see that the machine has the memory (docs/identity-linking.md tells what was measured)"
         )
-    rows = named.drop("arrived_at", "name_masked", "phone_masked").toPandas()
-    sealed = sealed_values(named, values).toPandas()
-    plain = {
-        token: opened(keys, bytes(text), token)
-        for token, text in zip(sealed["token"], sealed["_ciphertext"], strict=True)
-    }
-    records = rows.rename(columns={"account_id": "record_id"})
+    rows = named.drop("arrived_at", "name_masked", "phone_masked").toArrow()
+    sealed = sealed_values(named, values).toArrow()
+    plain = opened_values(sealed, keys)
+    records = {"record_id": rows["account_id"], "city": rows["city"], "registered_on": rows["registered_on"]}
     for kind in PERSONAL:
-        records[kind] = records.pop(f"{kind}_token").map(plain)
-    pairs = linked_pairs(records, model, Resources(settings.memory_mib, settings.threads))
+        records[kind] = plain.take(pc.index_in(rows[f"{kind}_token"], value_set=sealed["token"]))
+    held = Resources(settings.memory_mib, settings.threads, settings.spill_folder)
+    pairs = linked_pairs(pa.table(records), model, held)
     return pairs[pairs["decision"] != REJECT]
 
 

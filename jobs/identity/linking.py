@@ -1,41 +1,51 @@
 """Linking: pairs of records that may be of one person, each with its probability, learned from the records alone.
 
-Fellegi and Sunter's model, fitted and applied by Splink on DuckDB in memory: nothing of it ever reaches a disk.
+Fellegi and Sunter's model: Splink blocks and compares on DuckDB in memory, what is learned and weighed comes from counts. No value
+ever reaches a disk.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
-from splink import DuckDBAPI, Linker, SettingsCreator
+import pyarrow as pa
 from splink.internals.exceptions import SplinkException
 
-from jobs.identity.linking_choice import as_decided, log_odds
-from jobs.identity.linking_comparisons import agree_sql, comparisons
+from jobs.identity.linking_choice import as_decided
+from jobs.identity.linking_comparisons import LEAST_FREQUENCY, comparisons
+from jobs.identity.linking_counts import RANDOM_PAIRS, frequencies, level_shares
 from jobs.identity.linking_forms import as_written
-from jobs.identity.linking_keys import Key, chosen_keys
-from jobs.identity.linking_weights import START_SHARE, with_m, with_u
+from jobs.identity.linking_keys import chosen_keys
+from jobs.identity.linking_pairs import SHARE_OF_PAIRS, Candidates, compared, evidence_of
+from jobs.identity.linking_weights import Comparison, Numbers, gamma, pattern_weights, real_levels, with_m, with_u
+from jobs.identity.sealed_files import SealedFiles
 from jobs.lakehouse.errors import ConfigurationError, DataError
 from jobs.lakehouse.linking_settings import LinkingModel
 
 # Pairs that speak rather against than for one person are no candidates; most that agree by one key alone are such.
 LEAST_EVIDENCE = 0.0
-U_PAIRS = 2_000_000
+MIB = 2**20
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What linking may take of the machine: memory in MiB, and threads; only one thread sums in the same order every time."""
+    """What linking may take of the machine: memory in MiB, threads, and the folder for pairs that do not fit into the memory.
+
+    However many threads there are, the result is the same to the last digit: they count, and only counts are reckoned with.
+    """
 
     memory_mib: int = 2048
-    threads: int = 1
+    threads: int = 2
+    spill_folder: str | None = None
 
 
-def linked_pairs(records: pd.DataFrame, model: LinkingModel, resources: Resources | None = None) -> pd.DataFrame:
+def linked_pairs(
+    records: pd.DataFrame | pa.Table, model: LinkingModel, resources: Resources | None = None
+) -> pd.DataFrame:
     """One row per pair of records with a chance to match: ids, probability, weight (log2 of the odds) and decision.
 
     The order of the records changes nothing.
@@ -57,7 +67,8 @@ def linked_pairs(records: pd.DataFrame, model: LinkingModel, resources: Resource
     connection.execute(f"SET threads = {held.threads}")
     logging.getLogger("splink").setLevel(logging.CRITICAL)  # its messages quote conditions and settings
     try:
-        scored = _scored(connection, rows, model)
+        with SealedFiles(held.spill_folder) as files:
+            scored = _scored(connection, rows, model, held, files)
     except (duckdb.Error, SplinkException) as error:
         # Their messages may quote values.
         if "Out of Memory" in str(error):
@@ -66,67 +77,69 @@ def linked_pairs(records: pd.DataFrame, model: LinkingModel, resources: Resource
         raise DataError(f"records can't be linked: {type(error).__name__}") from None
     finally:
         connection.close()
-    return as_decided(scored, _possible_pairs(rows, model), model)
+    sizes = _sizes(rows, model)
+    decided = as_decided(scored, (sizes[0], sizes[-1]), model)
+    ids = rows["record_id"].to_numpy()
+    return decided.assign(**{side: ids[decided[side].to_numpy(dtype=np.int64)] for side in ("left_id", "right_id")})
 
 
-def _possible_pairs(rows: pd.DataFrame, model: LinkingModel) -> tuple[int, int]:
-    """From how many records to how many a pair may lead."""
+def _sizes(rows: pa.Table, model: LinkingModel) -> tuple[int, ...]:
+    """How many records there are in each set."""
     if model.sets == "one":
-        return len(rows), len(rows)
-    first = int((rows["source"] == rows["source"].min()).sum())
+        return (len(rows),)
+    sources = rows["source"].to_numpy()
+    first = int((sources == min(sources, default="")).sum())
     return first, len(rows) - first
 
 
-def _scored(connection: duckdb.DuckDBPyConnection, rows: pd.DataFrame, model: LinkingModel) -> pd.DataFrame:
-    """One row per candidate pair with its evidence: the log2 of how many times likelier it is if the two are one."""
-    connection.register("told", rows)
-    connection.execute("CREATE TABLE records AS SELECT * FROM told ORDER BY record_id")
-    connection.unregister("told")
-    filled = {name for name in rows.columns if rows[name].notna().any()} - {"record_id", "source"}
+def _scored(
+    connection: duckdb.DuckDBPyConnection, rows: pa.Table, model: LinkingModel, held: Resources, files: SealedFiles
+) -> pd.DataFrame:
+    """One row per candidate pair, by numbers of records, with its evidence: log2 of how many times likelier it is if they are one."""
+    sizes = _sizes(rows, model)
+    _load(connection, rows, len(sizes))
+    filled = {name for name in rows.column_names if rows[name].null_count < len(rows)} - {"record_id", "source"}
     keys = chosen_keys(connection, model, filled)
-    if not keys:
+    possible = sizes[0] * (sizes[0] - 1) / 2 if len(sizes) == 1 else float(sizes[0] * sizes[1])
+    if not keys or not possible:
         return pd.DataFrame({"left_id": [], "right_id": [], "evidence": []})
-    untrained = _linker(connection, model, comparisons(model, filled), keys, shows_levels=True)
-    untrained.training.estimate_u_using_random_sampling(max_pairs=U_PAIRS, seed=1, min_count_per_level=None)
-    compared = untrained.inference.predict().physical_name
-    first, second = _possible_pairs(rows, model)
-    possible = first * (first - 1) / 2 if model.sets == "one" else float(first * second)
-    told = with_u(comparisons(model, filled), untrained.misc.save_model_to_json(), min(possible, U_PAIRS))
-    columns = ", ".join(f"gamma_{comparison['output_column_name']}" for comparison in told)
-    patterns = connection.sql(f"SELECT {columns}, count(*) AS pairs FROM {compared} GROUP BY ALL ORDER BY ALL").df()  # noqa: S608
-    connection.execute(f"DROP TABLE {compared}")
-    trained = _linker(connection, model, with_m(told, patterns, possible, model.match_share), keys, shows_levels=False)
-    start = log_odds(START_SHARE)
-    found = trained.inference.predict(threshold_match_weight=LEAST_EVIDENCE + start).as_pandas_dataframe()
-    return pd.DataFrame(
-        {"left_id": found["record_id_l"], "right_id": found["record_id_r"], "evidence": found["match_weight"] - start}
-    )
+    told = comparisons(model, filled)
+    told = with_u(told, level_shares(connection, told, sizes), min(possible, RANDOM_PAIRS))
+    candidates = Candidates(told, int(SHARE_OF_PAIRS * held.memory_mib * MIB), files)
+    for left, right, code in compared(connection, told, keys, len(sizes), held.memory_mib):
+        candidates.add(left, right, code)
+    return _weighed(candidates, rows, with_m(told, candidates.patterns(), possible, model.match_share))
 
 
-def _linker(
-    connection: duckdb.DuckDBPyConnection,
-    model: LinkingModel,
-    told: list[dict[str, Any]],
-    keys: list[Key],
-    shows_levels: bool,
-) -> Linker:
-    settings = SettingsCreator(
-        link_type="dedupe_only" if model.sets == "one" else "link_only",
-        unique_id_column_name="record_id",
-        comparisons=told,
-        blocking_rules_to_generate_predictions=[agree_sql(key) for key in keys],
-        probability_two_random_records_match=START_SHARE,
-        retain_matching_columns=shows_levels,
-    )
-    api = DuckDBAPI(connection)
-    if model.sets == "one":
-        return Linker(api.register("records"), settings, log_level=None)
-    sources = sorted(source for (source,) in connection.sql("SELECT DISTINCT source FROM records").fetchall())
-    for number, source in enumerate(sources):
-        of_source = "SELECT * EXCLUDE (source) FROM records WHERE source = ? ORDER BY record_id"
-        connection.execute(f"CREATE OR REPLACE TABLE set_{number} AS {of_source}", [source])
-    return Linker(
-        [api.register(f"set_{number}", dataset_display_name=f"set_{number}") for number in range(len(sources))],
-        settings,
-        log_level=None,
-    )
+def _load(connection: duckdb.DuckDBPyConnection, rows: pa.Table, sets: int) -> None:
+    """A table of all records, and one of each set."""
+    numbered = rows.append_column("record_no", pa.array(np.arange(len(rows), dtype=np.uint32)))
+    connection.register("told", numbered)
+    connection.execute("CREATE TABLE records AS SELECT * FROM told")
+    connection.unregister("told")
+    if sets == 1:
+        connection.execute("CREATE VIEW set_0 AS SELECT * FROM records")
+        return
+    for number, source in enumerate(sorted(set(rows["source"].to_pylist()))):
+        of_source = "SELECT * EXCLUDE (source) FROM records WHERE source = ? ORDER BY record_no"
+        connection.execute(f"CREATE TABLE set_{number} AS {of_source}", [source])
+
+
+def _weighed(candidates: Candidates, rows: pa.Table, told: list[Comparison]) -> pd.DataFrame:
+    """One row per candidate pair whose evidence speaks for one person."""
+    patterns = candidates.patterns()
+    by_pattern, exact = pattern_weights(told, patterns), {}
+    for comparison in told:
+        levels = real_levels(comparison)
+        if "tf_adjustment_column" in levels[0]:
+            name = comparison["output_column_name"]
+            frequency: Numbers = np.maximum(frequencies(rows[name].combine_chunks()), LEAST_FREQUENCY)
+            is_same = patterns[gamma(comparison)].to_numpy() == len(levels) - 1
+            exact[name] = is_same, np.log2(levels[0]["u_probability"] / frequency)
+    parts = []
+    for part in candidates.parts():
+        evidence = evidence_of(part, by_pattern, exact)
+        is_candidate = evidence >= LEAST_EVIDENCE
+        left, right, _ = part[:, is_candidate]
+        parts.append(pd.DataFrame({"left_id": left, "right_id": right, "evidence": evidence[is_candidate]}))
+    return pd.concat(parts, ignore_index=True)

@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from jobs.lakehouse.linking_settings import LinkingModel
 
 Numbers = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.intp]
 ACCEPT, REVIEW, REJECT = "accept", "review", "reject"
 PAIR_COLUMNS = ["left_id", "right_id", "match_probability", "match_weight", "decision"]
 MOST_ROUNDS, SETTLED = 200, 1e-6
@@ -80,26 +81,27 @@ def _within_one_set(
     weight = evidence + log_odds(model.match_share or share_of_matches(evidence, count, count / 2))
     is_likely = probabilities(weight) >= model.review_probability
     enough = log_odds(model.accept_probability)
-    cluster = clusters(pairs["left_id"], pairs["right_id"], weight, is_likely, enough)
-    together = np.array(
-        [cluster[left] == cluster[right] for left, right in zip(pairs["left_id"], pairs["right_id"], strict=True)]
-    )
-    return weight, is_likely & together
+    codes, _ = pd.factorize(pd.concat([pairs["left_id"], pairs["right_id"]], ignore_index=True), sort=True)
+    one, other = codes[: len(pairs)], codes[len(pairs) :]
+    home = clusters(one, other, weight, is_likely, enough)
+    return weight, is_likely & (home[one] == home[other])
 
 
-def clusters(
-    left: pd.Series, right: pd.Series, weight: Numbers, is_link: npt.NDArray[np.bool_], enough: float
-) -> dict[str, int]:
-    """The cluster of each record of a candidate pair.
+def clusters(one: Codes, other: Codes, weight: Numbers, is_link: npt.NDArray[np.bool_], enough: float) -> Codes:
+    """The cluster of each record, by the number of the record; numbers without gaps are the fastest.
 
     Links are taken from the strongest down. Two clusters become one where the weights of all pairs between them add up to enough:
     two records that each make a third one likely are enough together, and a chance likeness of one doesn't draw the others in.
     A pair of little likeness, or of too little to be a candidate, counts as DOUBT: what speaks against it is often one slip.
     """
-    codes, names = pd.factorize(pd.concat([left, right], ignore_index=True), sort=True)
-    one, other = codes[: len(left)], codes[len(left) :]
-    home = list(range(len(names)))
-    members = {number: [number] for number in home}
+    count = int(max(one.max(initial=-1), other.max(initial=-1))) + 1
+    links = coo_array((np.ones(int(is_link.sum())), (one[is_link], other[is_link])), shape=(count, count))
+    _, component = connected_components(links, directed=False)
+    # Most pairs lie between records that no chain of links joins: they can't matter.
+    matters = component[one] == component[other]
+    one, other, weight, is_link = one[matters], other[matters], weight[matters], is_link[matters]
+    home = list(range(count))
+    members: dict[int, list[int]] = {}
     known: dict[int, dict[int, float]] = defaultdict(dict)
     for a, b, told in zip(one.tolist(), other.tolist(), np.maximum(weight, DOUBT).tolist(), strict=True):
         known[a][b] = known[b][a] = told
@@ -108,13 +110,14 @@ def clusters(
         a, b = home[one[place]], home[other[place]]
         if a == b:
             continue
-        cross = sum(known[x].get(y, DOUBT) for x in members[a] for y in members[b])
+        ours, theirs = members.setdefault(a, [a]), members.setdefault(b, [b])
+        cross = sum(known[x].get(y, DOUBT) for x in ours for y in theirs)
         if cross >= enough:
             small, large = sorted((a, b), key=lambda number: len(members[number]))
             for member in members[small]:
                 home[member] = large
             members[large] += members.pop(small)
-    return {str(name): home[number] for number, name in enumerate(names)}
+    return np.array(home, dtype=np.intp)
 
 
 def _one_to_one(

@@ -49,9 +49,7 @@ def _over(condition: str, name: str) -> str:
 def _of_kind(name: str, column: LinkedColumn, model: LinkingModel, filled: set[str]) -> list[str]:
     left, right = f"{name}_l", f"{name}_r"
     likeness = f"jaro_winkler_similarity({left}, {right})"
-    # Counting edits costs ten times as much as Jaro's likeness, and nothing within two edits is less alike than this.
-    edits = f"jaro_similarity({left}, {right}) >= {LEAST_LIKENESS} AND damerau_levenshtein({left}, {right})"
-    longest = f"greatest(length({left}), length({right}))"
+    some_edits = _edits(left, right, f"0.34 * greatest(length({left}), length({right}))")
     swapped = [f"{left} = {other}_r AND {other}_l = {right}" for other in _partners(name, model) if other in filled]
     moved = [f"{left} = {other}_r OR {other}_l = {right}" for other in _partners(name, model) if other in filled]
     same_sound = [f"{name}{SOUND}_l = {name}{SOUND}_r"] if name + SOUND in filled else []
@@ -59,27 +57,39 @@ def _of_kind(name: str, column: LinkedColumn, model: LinkingModel, filled: set[s
     month_and_day = f"{left}[1:4] = {right}[1:4] AND {left}[5:6] = {right}[7:8] AND {left}[7:8] = {right}[5:6]"
     days = f"abs(date_diff('day', try_strptime({left}, '%Y%m%d'), try_strptime({right}, '%Y%m%d')))"
     by_kind = {
-        "name": [*same_sound, *swapped, f"{edits} <= 1", *moved, f"{likeness} >= 0.88", f"{likeness} >= 0.75"],
+        "name": [*same_sound, *swapped, _edits(left, right, "1"), *moved, f"{likeness} >= 0.88", f"{likeness} >= 0.75"],
         "text": [
             *same_sound,
             *swapped,
-            f"{edits} <= 1",
-            f"({edits} <= 2) OR ({starts})",
+            _edits(left, right, "1"),
+            f"{_edits(left, right, '2')} OR ({starts})",
             *moved,
-            f"({edits} <= 0.34 * {longest}) OR {likeness} >= 0.9",
+            f"{some_edits} OR {likeness} >= 0.9",
         ],
         "date": [
             month_and_day,
-            f"{edits} <= 1",
-            f"{edits} <= 2",
+            _edits(left, right, "1"),
+            _edits(left, right, "2"),
             f"{left}[1:4] = {right}[1:4] OR {left}[5:8] = {right}[5:8]",
         ],
-        "code": [f"{edits} <= 1", f"{edits} <= 2", f"{edits} <= 0.34 * {longest}"],
-        "postcode": [f"{edits} <= 1", f"{edits} <= 2"],
-        "exact": [f"{edits} <= 1"],
+        "code": [_edits(left, right, "1"), _edits(left, right, "2"), some_edits],
+        "postcode": [_edits(left, right, "1"), _edits(left, right, "2")],
+        "exact": [_edits(left, right, "1")],
         "day": [f"{days} <= 1", f"{days} <= 7", f"{days} <= 31"],
     }
     return by_kind[column.kind]
+
+
+def _edits(left: str, right: str, most: str) -> str:
+    """The condition that no more letters than this are another, missing, too many or swapped with the next.
+
+    Counting swaps costs six times as much as counting the other edits, of which a swap is two: for most pairs these say enough.
+    Short values that have little in common are no slips of each other, however few their letters.
+    """
+    edits = f"levenshtein({left}, {right})"
+    unlike = f"jaro_similarity({left}, {right}) < {LEAST_LIKENESS} OR {edits} > 2 * {most}"
+    with_swaps = f"damerau_levenshtein({left}, {right}) <= {most}"
+    return f"(CASE WHEN {unlike} THEN FALSE WHEN {edits} <= {most} THEN TRUE ELSE {with_swaps} END)"
 
 
 def _partners(name: str, model: LinkingModel) -> list[str]:

@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Callable, Mapping
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from pypinyin import Style, lazy_pinyin
 
 from jobs.lakehouse.linking_settings import ColumnKind, LinkingModel
@@ -23,22 +25,34 @@ SAME_SOUND = (
 )
 
 
-def as_written(records: pd.DataFrame, model: LinkingModel) -> pd.DataFrame:
-    """One row per record in the order of ids, its columns in the form in which they are compared; nothing left is null.
+def as_written(records: pd.DataFrame | pa.Table, model: LinkingModel) -> pa.Table:
+    """One row per record in the order of ids, its columns in the form in which they are compared, all text.
 
     A column of names or words gets its sound beside it, `<column>_sound`, null where none of it is Chinese.
     """
-    written = {"record_id": records["record_id"].astype(str)}
-    if "source" in records:
-        written["source"] = records["source"].astype(str)
+    ids = _texts(records["record_id"])
+    order = pc.sort_indices(ids)
+    written = {"record_id": ids.take(order)}
+    if "source" in (records.column_names if isinstance(records, pa.Table) else records.columns):
+        written["source"] = _texts(records["source"]).take(order)
     for name, column in model.columns.items():
-        forms = {value: FORMS[column.kind](str(value)) or None for value in records[name].dropna().unique()}
-        written[name] = records[name].map(forms).astype(object)
+        # Each value is put in its form once, however many records tell it; no more of them than of one column are objects at a time.
+        told = _texts(records[name]).take(order).dictionary_encode()
+        forms = [FORMS[column.kind](value) or None for value in told.dictionary.to_pylist()]
+        written[name] = pa.array(forms, pa.string()).take(told.indices)
         if column.kind in ("name", "text"):
-            sounds = {form: sound(form) for form in forms.values() if form}
-            written[name + SOUND] = written[name].map(sounds).astype(object)
-    rows = pd.DataFrame(written).astype(object)
-    return rows.where(rows.notna(), None).sort_values("record_id", ignore_index=True)
+            sounds = [sound(form) if form else None for form in forms]
+            written[name + SOUND] = pa.array(sounds, pa.string()).take(told.indices)
+    return pa.table(written)
+
+
+def _texts(values: pd.Series | pa.ChunkedArray) -> pa.Array:
+    """The values as text in one piece."""
+    if isinstance(values, pa.ChunkedArray):
+        return values.cast(pa.string()).combine_chunks()
+    return pa.array(
+        values.where(values.notna(), None).map(lambda value: value if value is None else str(value)), pa.string()
+    )
 
 
 def words(text: str) -> str:

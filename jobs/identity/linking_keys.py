@@ -16,14 +16,14 @@ PAIRS_PER_RECORD, FEWEST_PAIRS = 20, 200_000
 PREFIX = 3
 
 
-def chosen_keys(connection: duckdb.DuckDBPyConnection, model: LinkingModel, filled: set[str]) -> list[Key]:
-    """The keys by which pairs are compared.
+def chosen_keys(connection: duckdb.DuckDBPyConnection, model: LinkingModel, filled: set[str]) -> dict[Key, int]:
+    """The keys by which pairs are compared, with how many pairs each gives.
 
     Every column that parts the records finely enough is a key by itself, by its beginning and by its sound; coarser ones are
     keys together with a second or a third one.
     """
     if model.blocking:
-        return list(model.blocking)
+        return {key: _pairs_of(connection, key) for key in model.blocking}
     ((count,),) = connection.sql("SELECT count(*) FROM records").fetchall()
     limit = max(FEWEST_PAIRS, PAIRS_PER_RECORD * count)
     parts = _parts(model, filled)
@@ -36,7 +36,7 @@ def chosen_keys(connection: duckdb.DuckDBPyConnection, model: LinkingModel, fill
                 found = _pairs_of(connection, key)
                 if found <= limit:
                     pairs[key] = found
-    return list(pairs)
+    return pairs
 
 
 def _column(part: str) -> str:

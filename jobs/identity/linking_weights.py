@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,19 +19,27 @@ UNSEEN_PAIRS = 0.5
 MOST_ROUNDS, SETTLED = 200, 1e-5
 
 
-def with_u(told: list[Comparison], learned: Mapping[str, Any], sampled: float) -> list[Comparison]:
-    """The comparisons with the share of random pairs at each level, as Splink counted it.
+def real_levels(comparison: Comparison) -> list[dict[str, Any]]:
+    """The levels of a comparison from near to far, without that of a missing value."""
+    return [level for level in comparison["comparison_levels"] if not level.get("is_null_level")]
+
+
+def gamma(comparison: Comparison) -> str:
+    """The name of the column that holds the levels of a comparison."""
+    return f"gamma_{comparison['output_column_name']}"
+
+
+def with_u(told: list[Comparison], shares: list[dict[int, float]], sampled: float) -> list[Comparison]:
+    """The comparisons with the share of random pairs at each level.
 
     Args:
         told: the comparisons.
-        learned: Splink's model of the same comparisons.
+        shares: for each of them, by the number of the level.
         sampled: pairs that were sampled; of a level that none of them met, half a pair is taken to.
     """
-    for comparison, counted in zip(told, learned["comparisons"], strict=True):
-        for level, seen in zip(comparison["comparison_levels"], counted["comparison_levels"], strict=True):
-            if not level.get("is_null_level"):
-                share = seen.get("u_probability")
-                level["u_probability"] = max(share if isinstance(share, float) else 0.0, UNSEEN_PAIRS / sampled)
+    for comparison, of_levels in zip(told, shares, strict=True):
+        for number, level in enumerate(reversed(real_levels(comparison))):
+            level["u_probability"] = max(of_levels.get(number, 0.0), UNSEEN_PAIRS / sampled)
     return told
 
 
@@ -50,7 +57,7 @@ def with_m(
         possible: pairs of records that there are in all.
         match_share: the share of them that match, where it is told.
     """
-    levels = [patterns[f"gamma_{comparison['output_column_name']}"].to_numpy(dtype=np.int64) for comparison in told]
+    levels = [patterns[gamma(comparison)].to_numpy(dtype=np.int64) for comparison in told]
     pairs = patterns["pairs"].to_numpy(dtype=np.float64)
     u = [_by_level(comparison, "u_probability") for comparison in told]
     m = [_start(len(shares)) for shares in u]
@@ -67,16 +74,29 @@ def with_m(
         if max(float(np.abs(new - old).max()) for new, old in zip(m, before, strict=True)) < SETTLED:
             break
     for comparison, shares in zip(told, m, strict=True):
-        real = [level for level in comparison["comparison_levels"] if not level.get("is_null_level")]
-        for level, found in zip(reversed(real), shares.tolist(), strict=True):
+        for level, found in zip(reversed(real_levels(comparison)), shares.tolist(), strict=True):
             level["m_probability"] = found
     return told
 
 
+def pattern_weights(told: list[Comparison], patterns: pd.DataFrame) -> Numbers:
+    """The evidence of each pattern: the log2 of how many times likelier it is if the two records are of one person."""
+    return sum(
+        (
+            _weights(
+                patterns[gamma(comparison)].to_numpy(dtype=np.int64),
+                _by_level(comparison, "m_probability"),
+                _by_level(comparison, "u_probability"),
+            )
+            for comparison in told
+        ),
+        start=np.zeros(len(patterns)),
+    )
+
+
 def _by_level(comparison: Comparison, name: str) -> Numbers:
     """The values of the levels in the order of their numbers: 0 is the last one, with nothing in common."""
-    real = [level[name] for level in comparison["comparison_levels"] if not level.get("is_null_level")]
-    return np.array(real[::-1], dtype=np.float64)
+    return np.array([level[name] for level in reversed(real_levels(comparison))], dtype=np.float64)
 
 
 def _start(count: int) -> Numbers:

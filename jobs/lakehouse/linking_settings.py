@@ -87,12 +87,15 @@ class LinkingSettings(Part):
 
     Args:
         rules: what conf/linking/accounts.yaml says, with the dataset's own `linking.rules` above it.
-        most_records: accounts up to which they are linked in the memory of one process.
-        memory_mib: memory of that process for the records and pairs; what does not fit is never written to a disk.
-        threads: with more than one, sums may differ in their last digits from run to run.
+        most_records: accounts up to which they are linked in one process, which holds what they tell in memory.
+        memory_mib: memory of that process for the work on pairs; records and results take some more.
+        threads: the result is the same with any number.
+        spill_folder: where pairs that don't fit lie meanwhile, as numbers without values and encrypted; by default the system's folder
+            for temporary files.
     """
 
     rules: LinkingModel | None = None
-    most_records: int = Field(250_000, ge=1)
+    most_records: int = Field(1_000_000, ge=1)
     memory_mib: int = Field(2048, ge=64)
-    threads: int = Field(1, ge=1)
+    threads: int = Field(2, ge=1)
+    spill_folder: str | None = None

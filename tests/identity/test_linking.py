@@ -1,5 +1,6 @@
 """Linking: records of one person are found through typing errors, swaps, gaps and like sounds, in any order, and no others."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +25,13 @@ MODEL = LinkingModel.model_validate(
             "town": {"kind": "exact"},
         },
         "swapped": [["given_name", "surname"]],
+    }
+)
+# Few columns, quickly compared, and a seventh of all pairs.
+COARSE = LinkingModel.model_validate(
+    {
+        "columns": {"surname": {"kind": "exact"}, "birth_date": {"kind": "exact"}, "town": {"kind": "exact"}},
+        "blocking": [["town"]],
     }
 )
 PERSONS, COPIES = 320, 140
@@ -109,10 +117,21 @@ def test_nothing_in_common_gives_no_pairs() -> None:
 
 
 def test_what_does_not_fit_into_memory_says_so_and_shows_no_value() -> None:
-    records, coarse = frame(with_copies(9000, 0)), MODEL.model_copy(update={"blocking": (("town",),)})
     with pytest.raises(ConfigurationError, match=r"linking\.memory_mib") as told:
-        linked_pairs(records, coarse, Resources(memory_mib=64))
+        linked_pairs(frame(with_copies(1000, 0)), COARSE, Resources(memory_mib=4))
     assert "abbott" not in str(told.value)
+
+
+def test_pairs_that_do_not_fit_are_sealed_into_files_that_are_gone_afterwards(tmp_path: Path) -> None:
+    records = frame(with_copies(2000, 100))
+    roomy, narrow = Resources(threads=1), Resources(memory_mib=24, threads=2)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        linked_pairs(records, COARSE, replace(narrow, spill_folder=str(tmp_path / "file")))
+    in_memory = linked_pairs(records, COARSE, replace(roomy, spill_folder=str(tmp_path / "file")))
+    spilled = linked_pairs(records, COARSE, replace(narrow, spill_folder=str(tmp_path / "folder")))
+    pd.testing.assert_frame_equal(spilled, in_memory)
+    assert list((tmp_path / "folder").iterdir()) == []
 
 
 def test_rivals_are_settled_so_that_all_together_weigh_most() -> None:
@@ -132,13 +151,13 @@ def test_rivals_are_settled_so_that_all_together_weigh_most() -> None:
 def test_a_chance_likeness_does_not_draw_two_groups_together() -> None:
     import numpy as np
 
-    sure = [("a", "b", 9.0), ("a", "c", 9.0), ("b", "c", 9.0), ("x", "y", 9.0), ("x", "z", 9.0), ("y", "z", 9.0)]
-    pairs = pd.DataFrame([*sure, ("c", "x", 5.0)], columns=["left", "right", "weight"])
-    home = clusters(pairs["left"], pairs["right"], pairs["weight"].to_numpy(), np.ones(7, dtype=np.bool_), 3.0)
-    assert home["a"] == home["b"] == home["c"] != home["x"] == home["y"] == home["z"]
-    shared = pd.DataFrame([("a", "b", 9.0), ("a", "c", 2.0), ("b", "c", 2.0)], columns=["left", "right", "weight"])
-    home = clusters(shared["left"], shared["right"], shared["weight"].to_numpy(), np.ones(3, dtype=np.bool_), 3.0)
-    assert len(set(home.values())) == 1, "two who each make it likely are enough together"
+    def homes(*links: tuple[int, int, float]) -> list[int]:
+        one, other, weight = (np.array(side) for side in zip(*links, strict=True))
+        return clusters(one, other, weight, weight > 0, 3.0).tolist()
+
+    a, b, c, x, y, z = homes((0, 1, 9), (0, 2, 9), (1, 2, 9), (3, 4, 9), (3, 5, 9), (4, 5, 9), (2, 3, 5))
+    assert a == b == c != x == y == z
+    assert len(set(homes((0, 1, 9), (0, 2, 2), (1, 2, 2)))) == 1, "two who each make it likely are enough together"
 
 
 def test_the_share_of_matches_is_what_the_probabilities_add_up_to() -> None:
