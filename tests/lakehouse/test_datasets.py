@@ -9,8 +9,10 @@ import yaml
 
 from jobs.lakehouse.datasets import dataset_folders, declared_feeds, with_own
 from jobs.lakehouse.errors import ConfigurationError
+from jobs.lakehouse.inputs import has_feeds
 from jobs.lakehouse.settings import load_settings
 from jobs.lakehouse.sources import Source, fed_by, read_sources
+from jobs.simulate import send_world
 from tests.rows import CONF_DIR
 
 FEED = {
@@ -126,3 +128,12 @@ def test_the_world_by_wire_differs_from_the_world_in_the_ways_in_alone() -> None
             world[name].bronze_contract.column_names
         )
     assert {source.table.partition_column for source in tables.values() if source.table} == {None, "exported_at"}
+
+
+def test_the_world_is_sent_where_feeds_come_by_wire_and_nowhere_else() -> None:
+    job = send_world.JOB
+    found = {
+        dataset: has_feeds(job.reads, job.writes, load_settings("local", dataset))
+        for dataset in ("world", "world-by-wire", "online-retail")
+    }
+    assert found == {"world": False, "world-by-wire": True, "online-retail": False}
