@@ -19,12 +19,13 @@ def as_revisions(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
     something else is the next revision. So silver can be read as of any time: a revision holds from its `arrived_at`
     until its `superseded_at`. Rejected rows don't supersede; those alike to the letter are duplicates of each other, unless
     they could not be parted into fields: nobody knows what these say.
-    What arrived at the same time is ordered by what it says, so that the way it was split into files changes nothing.
+    What arrived at the same time is ordered by what it says, so that neither its split into files nor its way in changes anything.
     A deletion is a last revision that ends when it begins, so that none holds after it.
     """
     deletions = [F.coalesce(name, F.lit(False)) for name in (DELETED.name,) if name in rows.columns]
     is_deleted = deletions[0] if deletions else F.lit(False)
-    content = F.xxhash64(*[F.col(name) for name in rows.columns if name not in NOT_CONTENT], *deletions)
+    said = [F.col(name) for name in rows.columns if name not in NOT_CONTENT]
+    content = F.when(is_deleted, F.xxhash64(*said, F.lit(True))).otherwise(F.xxhash64(*said))
     raw = _as_it_came()
     told = _lighter(rows.withColumn("_content", F.when(is_rejected(), raw).otherwise(content)))
     identity = F.when(is_rejected(), F.concat_ws(" ", F.lit("rejected"), raw)).otherwise(_joined(key))

@@ -1,4 +1,4 @@
-"""Brokers: what Spark is told of Kafka, and where the topics end now."""
+"""Brokers: what Spark is told of Kafka, where the topics end now, and how messages are sent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from py4j.protocol import Py4JJavaError
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lakehouse.errors import ConfigurationError, DataError, LakehouseError
 from jobs.lakehouse.keys import refuse_if_others_may_read
@@ -107,11 +107,9 @@ def partition_offsets(spark: SparkSession, settings: KafkaSettings, topic: str) 
         ConfigurationError: the broker refuses the user.
     """
     jvm: Any = spark._jvm
-    properties = jvm.java.util.Properties()
     # Asking for a topic must not make it.
     own = {"key.deserializer": BYTES, "value.deserializer": BYTES, "allow.auto.create.topics": "false"}
-    for key, value in {**client_options(settings), **own}.items():
-        properties.setProperty(key, value)
+    properties = _properties(jvm, {**client_options(settings), **own})
     try:
         consumer = jvm.org.apache.kafka.clients.consumer.KafkaConsumer(properties)
     except Py4JJavaError as error:
@@ -127,6 +125,49 @@ def partition_offsets(spark: SparkSession, settings: KafkaSettings, topic: str) 
         raise broker_fault(settings, str(error.java_exception.toString())) from error
     finally:
         consumer.close(jvm.java.time.Duration.ofSeconds(0))
+
+
+def ensure_topic(spark: SparkSession, settings: KafkaSettings, topic: str) -> None:
+    """Make a topic where there is none, with as many partitions and copies as the broker gives by itself.
+
+    Raises:
+        DataError: no broker answers.
+        ConfigurationError: the broker refuses the user.
+    """
+    jvm: Any = spark._jvm
+    admin = None
+    try:
+        admin = jvm.org.apache.kafka.clients.admin.Admin.create(_properties(jvm, client_options(settings)))
+        if not admin.listTopics().names().get().contains(topic):
+            nothing = jvm.java.util.Optional.empty()
+            new = jvm.org.apache.kafka.clients.admin.NewTopic(topic, nothing, nothing)
+            admin.createTopics(jvm.java.util.Collections.singleton(new)).all().get()
+    except Py4JJavaError as error:
+        raise broker_fault(settings, str(error.java_exception.toString())) from error
+    finally:
+        if admin is not None:
+            admin.close()
+
+
+def send_messages(messages: DataFrame, settings: KafkaSettings, topic: str) -> None:
+    """Send messages to a topic.
+
+    Args:
+        messages: the text in `value`, and the number of its `partition`; the rows of a partition in the order in which
+            they are to be sent, all of them in one partition of the frame.
+        settings: the broker.
+        topic: the topic, which is there.
+    """
+    options = {**client_options(settings), "max.block.ms": str(settings.timeout_seconds * 1000)}
+    writer = messages.select("value", "partition").write.format("kafka").option("topic", topic)
+    writer.options(**{f"kafka.{key}": value for key, value in options.items()}).save()
+
+
+def _properties(jvm: Any, options: dict[str, str]) -> Any:
+    properties = jvm.java.util.Properties()
+    for key, value in options.items():
+        properties.setProperty(key, value)
+    return properties
 
 
 def broker_fault(settings: KafkaSettings, reason: str) -> LakehouseError:

@@ -88,7 +88,7 @@ def run_jobs(jobs: list[NamedJob], options: argparse.Namespace) -> int:
         return 0
     chosen = [named for named in jobs if settings.simulated or not named.job.only_simulated]
     # In a chain the ways in that the dataset has no feed for are left out; asked for by itself, such a job says so.
-    chosen = [named for named in chosen if has_feeds(named.reads, settings)] or chosen
+    chosen = [named for named in chosen if has_feeds(named.reads, named.writes, settings)] or chosen
     results: list[Result] = []
     try:
         with _progress() as status:

@@ -1,4 +1,4 @@
-"""Databases: PostgreSQL as a run sees it, one state of it for all that the run reads."""
+"""Databases: PostgreSQL as a run sees it, one state of it for all that the run reads, and how rows are put there."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.lakehouse.errors import ConfigurationError, DataError
+from jobs.lakehouse.sources import DatabaseTable
 from jobs.lakehouse.wire_settings import DatabaseSettings
 
 PASSWORD = "LAKEHOUSE_DATABASE_PASSWORD"  # noqa: S105 - the name of the variable, not the password
@@ -98,13 +99,7 @@ def opened_snapshot(spark: SparkSession, settings: DatabaseSettings) -> Iterator
         DataError: the database does not answer, or refuses the user.
     """
     jvm: Any = spark._jvm
-    properties = jvm.java.util.Properties()
-    for key, value in _connection_properties(settings).items():
-        properties.setProperty(key, value)
-    try:
-        connection = jvm.org.postgresql.Driver().connect(settings.url, properties)
-    except Py4JJavaError as error:
-        raise failed_database(settings, str(error.java_exception.getMessage())) from error
+    connection = _connected(spark, settings)
     try:
         connection.setAutoCommit(False)
         connection.setTransactionIsolation(REPEATABLE_READ)
@@ -114,6 +109,56 @@ def opened_snapshot(spark: SparkSession, settings: DatabaseSettings) -> Iterator
         yield Snapshot(spark, settings, str(snapshot_id), connection)
     finally:
         connection.abort(jvm.java.util.concurrent.ForkJoinPool.commonPool())
+
+
+def put_rows(rows: DataFrame, settings: DatabaseSettings, table: DatabaseTable) -> int:
+    """How many rows of a table are new or changed, now that these rows are put there; a table that is missing is made.
+
+    All columns are text, but for the cursor, a time with a zone. Of rows with one key the one with the latest cursor counts;
+    one that is there is updated by a later one and by no other. The rows appear all at once, or not at all.
+
+    Args:
+        rows: the rows, every column as text; the cursor with its zone.
+        settings: the database.
+        table: the table.
+
+    Raises:
+        ConfigurationError: the password is not in the environment.
+        DataError: the database does not answer, or refuses.
+    """
+    arriving, driver = f"{table.name}_arriving", {"url": settings.url, "driver": "org.postgresql.Driver"}
+    options = {**driver, "dbtable": quoted(arriving), **_connection_properties(settings)}
+    rows.write.format("jdbc").options(**options).mode("overwrite").save()
+    connection = _connected(rows.sparkSession, settings)
+    try:
+        statement = connection.createStatement()
+        statement.executeUpdate(_making(table, rows.columns))
+        changed = int(statement.executeUpdate(_putting(table, rows.columns, arriving)))
+        statement.executeUpdate(f"DROP TABLE {quoted(arriving)}")
+        return changed
+    except Py4JJavaError as error:
+        raise failed_database(settings, str(error.java_exception.getMessage())) from error
+    finally:
+        connection.close()
+
+
+def _making(table: DatabaseTable, columns: list[str]) -> str:
+    told = [f"{quoted(name)} {'timestamptz NOT NULL' if name == table.cursor else 'text'}" for name in columns]
+    key = ", ".join(quoted(name) for name in table.key)
+    return f"CREATE TABLE IF NOT EXISTS {quoted(table.name)} ({', '.join(told)}, PRIMARY KEY ({key}))"
+
+
+def _putting(table: DatabaseTable, columns: list[str], arriving: str) -> str:
+    key, cursor = ", ".join(quoted(name) for name in table.key), quoted(table.cursor)
+    typed = [f"CAST({quoted(name)} AS timestamptz)" if name == table.cursor else quoted(name) for name in columns]
+    anew = [f"{quoted(name)} = EXCLUDED.{quoted(name)}" for name in columns if name not in table.key]
+    is_later = f"EXCLUDED.{cursor} > {quoted(table.name)}.{cursor}"
+    on_conflict = f"UPDATE SET {', '.join(anew)} WHERE {is_later}" if anew else "NOTHING"
+    return (
+        f"INSERT INTO {quoted(table.name)} ({', '.join(quoted(name) for name in columns)}) "  # noqa: S608 - names of the feed
+        f"SELECT DISTINCT ON ({key}) {', '.join(typed)} FROM {quoted(arriving)} "
+        f"ORDER BY {key}, CAST({cursor} AS timestamptz) DESC ON CONFLICT ({key}) DO {on_conflict}"
+    )
 
 
 def failed_database(settings: DatabaseSettings, reason: str) -> DataError:
@@ -127,6 +172,18 @@ def failed_database(settings: DatabaseSettings, reason: str) -> DataError:
 def quoted(name: str) -> str:
     """A name of one or two parts as an identifier of SQL."""
     return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
+
+
+def _connected(spark: SparkSession, settings: DatabaseSettings) -> Any:
+    """A connection of the driver's own."""
+    jvm: Any = spark._jvm
+    properties = jvm.java.util.Properties()
+    for key, value in _connection_properties(settings).items():
+        properties.setProperty(key, value)
+    try:
+        return jvm.org.postgresql.Driver().connect(settings.url, properties)
+    except Py4JJavaError as error:
+        raise failed_database(settings, str(error.java_exception.getMessage())) from error
 
 
 def _connection_properties(settings: DatabaseSettings) -> dict[str, str]:

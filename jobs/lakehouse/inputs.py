@@ -22,6 +22,7 @@ from jobs.lakehouse.tracking import Tracking
 # What is read or written beside tables, by the layer that stands in for it.
 FILES, TOPICS, DATABASE, TRUTH, MODELS, OPS = "files", "topics", "database", "truth", "models", "ops"
 WAYS_IN = (FILES, TOPICS, DATABASE)
+BY_WIRE = (TOPICS, DATABASE)
 WORLD_MARK = "_WORLD.json"
 
 
@@ -67,10 +68,12 @@ def feeds_of(reads: tuple[str, ...], settings: Settings) -> Mapping[str, Source]
     return {name: source for name, source in sources.items() if source.way_in in layers}
 
 
-def has_feeds(reads: tuple[str, ...], settings: Settings) -> bool:
-    """Whether the dataset has a feed for a job that takes feeds in; true for every other job."""
+def has_feeds(reads: tuple[str, ...], writes: tuple[str, ...], settings: Settings) -> bool:
+    """Whether the dataset has a feed for a job that takes feeds in, or sends them by wire; true for every other job."""
+    sent_by = {pattern.split(".")[0] for pattern in writes} & {*BY_WIRE}
     takes_in = any(pattern.split(".")[0] in WAYS_IN for pattern in reads)
-    return not takes_in or bool(feeds_of(reads, settings))
+    by_wire = tuple(f"{way}.*" for way in sent_by)
+    return not (takes_in or sent_by) or bool(feeds_of(by_wire or reads, settings))
 
 
 def written_names(

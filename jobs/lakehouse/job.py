@@ -135,7 +135,7 @@ def execute(
     contracts = all_contracts(settings)
     lake = Lake(settings.path("lake"))
     ledger = Ledger(spark, lake, contracts[RUNS])
-    if not has_feeds(named.reads, settings):
+    if not has_feeds(named.reads, named.writes, settings):
         return Result(named.name, "nothing to do", note=f"no feed of dataset {settings.dataset} comes in this way")
     if dry_run and upstream_would_run:
         return Result(named.name, "would run")

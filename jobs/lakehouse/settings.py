@@ -15,11 +15,11 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from jobs.lakehouse.cleaning_settings import CleaningSettings
+from jobs.lakehouse.datasets import dataset_settings, read_yaml
 from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.identity_settings import IdentitySettings
 from jobs.lakehouse.linking_settings import LinkingSettings
@@ -216,13 +216,13 @@ def load_settings(
     """
     folder = find_conf_dir(conf_dir)
     linking = folder / "linking" / "accounts.yaml"
-    layers: Layers = {"linking": {"rules": _read_yaml(linking)}} if linking.is_file() else {}
-    for file in (
-        folder / "base.yaml",
-        folder / "datasets" / dataset / "dataset.yaml",
-        folder / "environments" / f"{environment}.yaml",
+    layers: Layers = {"linking": {"rules": read_yaml(linking)}} if linking.is_file() else {}
+    for content in (
+        read_yaml(folder / "base.yaml"),
+        *dataset_settings(folder, dataset),
+        read_yaml(folder / "environments" / f"{environment}.yaml"),
     ):
-        _merge(layers, _read_yaml(file))
+        _merge(layers, content)
     _refuse_unknown_variables()
     fixed: Layers = {"environment": environment, "dataset": dataset, "conf_dir": str(folder)}
     for key, value in (overrides or {}).items():
@@ -284,22 +284,6 @@ def _unpack(packed: Traversable, folder: Path) -> None:
             _unpack(entry, folder / entry.name)
         else:
             (folder / entry.name).write_bytes(entry.read_bytes())
-
-
-def _read_yaml(file: Path) -> Layers:
-    if not file.is_file():
-        kind = {"environments": "environment", "datasets": "dataset"}.get(file.parent.name, "dataset")
-        siblings = [path.stem for path in file.parent.glob("*.yaml")] or [
-            path.name for path in file.parents[1].glob("*")
-        ]
-        raise ConfigurationError(f"unknown {kind}: {file} is missing; there are: {', '.join(sorted(siblings))}")
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{file} is not valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigurationError(f"{file} must hold keys and values, not {type(content).__name__}")
-    return content
 
 
 def _merge(below: Layers, above: Mapping[str, Any]) -> Layers:

@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from jobs.lakehouse.contracts import Contract, ContractColumn
+from jobs.lakehouse.datasets import declared_feeds
 from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.part import Part
 from jobs.lakehouse.personal_kinds import PersonalKind
@@ -236,12 +236,10 @@ def read_sources(conf_dir: Path, dataset: str) -> Mapping[str, Source]:
         ConfigurationError: a file that can't be read, or with a key or value that is not known.
     """
     sources: dict[str, Source] = {}
-    for file in sorted((conf_dir / "datasets" / dataset).glob("*.yaml")):
-        if file.stem == "dataset":
-            continue
+    for file, declared in declared_feeds(conf_dir, dataset).values():
         try:
-            source = Source.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-        except (yaml.YAMLError, ValidationError) as error:
+            source = Source.model_validate(declared)
+        except ValidationError as error:
             raise ConfigurationError(f"{file}: {error}") from error
         if source.source != file.stem:
             raise ConfigurationError(f"{file}: the source must be named {file.stem!r}, not {source.source!r}")

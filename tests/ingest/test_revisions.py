@@ -88,6 +88,17 @@ def test_corrections_that_arrive_at_one_time_are_ordered_alike_however_they_are_
     assert len(found) == 1, f"the same three rows gave {found}"
 
 
+def test_corrections_that_arrive_at_one_time_are_ordered_alike_by_file_and_from_a_table(spark: SparkSession) -> None:
+    told = [(key, price, 0, False) for key in "abcdef" for price in (1, 2, 3)]
+    by_file = frame(spark, told, 1)
+    from_a_table = by_file.withColumn("_is_deleted", F.lit(False))
+    one, other = (
+        as_revisions(rows, ("line_id",)).select("line_id", "revision", "price", "superseded_at")
+        for rows in (by_file, from_a_table)
+    )
+    assert sorted(one.collect(), key=str) == sorted(other.collect(), key=str)
+
+
 def test_rejected_rows_are_counted_once_and_supersede_nothing(spark: SparkSession) -> None:
     told = [("a", 1, 0, False), ("a", 2, 1, True), ("a", 2, 2, True), ("a", 3, 1, True)]
     made = as_revisions(frame(spark, told, 1), ("line_id",))
