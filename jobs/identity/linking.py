@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 from splink.internals.exceptions import SplinkException
@@ -108,7 +109,9 @@ def _scored(
     candidates = Candidates(told, int(SHARE_OF_PAIRS * held.memory_mib * MIB), files)
     for left, right, code in compared(connection, told, keys, len(sizes), held.memory_mib):
         candidates.add(left, right, code)
-    return _weighed(candidates, rows, with_m(told, candidates.patterns(), possible, model.match_share))
+    # In one order, however the pairs came in parts: sums in another differ in their last digits.
+    patterns = candidates.patterns().sort_values([gamma(comparison) for comparison in told])
+    return _weighed(candidates, rows, with_m(told, patterns, possible, model.match_share))
 
 
 def _load(connection: duckdb.DuckDBPyConnection, rows: pa.Table, sets: int) -> None:
@@ -128,7 +131,8 @@ def _load(connection: duckdb.DuckDBPyConnection, rows: pa.Table, sets: int) -> N
 def _weighed(candidates: Candidates, rows: pa.Table, told: list[Comparison]) -> pd.DataFrame:
     """One row per candidate pair whose evidence speaks for one person."""
     patterns = candidates.patterns()
-    by_pattern, exact = pattern_weights(told, patterns), {}
+    by_pattern = pattern_weights(told, patterns)
+    exact: dict[str, tuple[npt.NDArray[np.bool_], Numbers]] = {}
     for comparison in told:
         levels = real_levels(comparison)
         if "tf_adjustment_column" in levels[0]:

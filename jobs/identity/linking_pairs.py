@@ -96,7 +96,8 @@ def compared(
 
 def _steps(told: list[Comparison]) -> list[tuple[Comparison, int, int]]:
     """Each comparison with how many levels it has, that of a missing value too, and what one of them counts in a pattern's number."""
-    steps, step = [], 1
+    steps: list[tuple[Comparison, int, int]] = []
+    step = 1
     for comparison in told:
         base = len(real_levels(comparison)) + 1
         steps.append((comparison, base, step))

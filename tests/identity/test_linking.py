@@ -153,7 +153,8 @@ def test_a_chance_likeness_does_not_draw_two_groups_together() -> None:
 
     def homes(*links: tuple[int, int, float]) -> list[int]:
         one, other, weight = (np.array(side) for side in zip(*links, strict=True))
-        return clusters(one, other, weight, weight > 0, 3.0).tolist()
+        found: list[int] = clusters(one, other, weight, weight > 0, 3.0).tolist()
+        return found
 
     a, b, c, x, y, z = homes((0, 1, 9), (0, 2, 9), (1, 2, 9), (3, 4, 9), (3, 5, 9), (4, 5, 9), (2, 3, 5))
     assert a == b == c != x == y == z
