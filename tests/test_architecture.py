@@ -32,7 +32,7 @@ LONGER = {"jobs/lakehouse/settings.py": "one small class per section, read from 
 # Who may bring rows to the driver, and why these are few whatever the size of the data.
 ROWS_TO_THE_DRIVER = {
     "identity/link_records.py": "linking.most_records accounts at most, and the sealed values that they tell; more are refused",
-    "identity/door.py": "the links of one customer, two hundred of them",
+    "identity/door.py": "the links of one customer, two hundred of them; the figures of the audit",
     "identity/overrides.py": "one row per pair of accounts that a person spoke of",
     "ingest/audit_feeds.py": "one row per feed",
     "ingest/load_files.py": "one row per file ever delivered",

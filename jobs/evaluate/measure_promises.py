@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from jobs.evaluate.best_possible import with_silence_probability
 from jobs.evaluate.scoreboard import Score, counted, scored
 from jobs.evaluate.true_customers import account_persons, customer_persons, identity_scores
+from jobs.evaluate.true_households import household_scores
 from jobs.evaluate.true_marks import (
     bot_devices,
     bot_scores,
@@ -39,6 +40,7 @@ JOB = Job(
         "truth.*", "silver.order_lines", "silver.events", "silver.customer_ids", "gold.customer_features",
         "gold.churn_labels", "gold.demand_features", "models.churn", "models.demand",
         "silver.event_flags", "silver.order_flags", "silver.order_line_flags", "silver.repairs",
+        "silver.households",
     ),
     writes=(TABLE,),
     settings=(ChurnSettings, DemandSettings, PrivacySettings),
@@ -246,7 +248,10 @@ def build(run: Run) -> None:
         accounts = run.keep(cached(told))
         scores += capture_scores(run)
         scores += cleaning_scores(run, accounts)
-        scores += identity_scores(run.read("silver.customer_ids"), accounts, measured_on)
+        customer_ids = run.read("silver.customer_ids")
+        scores += identity_scores(customer_ids, accounts, measured_on)
+        homes = run.read("silver.households")
+        scores += household_scores(homes, customer_ids, accounts, truth(run, "persons"), measured_on)
         scores.append(churn_against_truth(run, tested, test_date, accounts))
         weeks = weeks.join(truth(run, "demand"), on=["product_id", "store_id", "week_start_date"], how="inner")
     scores += demand_scores(run.keep(cached(weeks)), demand, measured_on, run.settings.simulated)

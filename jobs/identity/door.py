@@ -1,14 +1,17 @@
-"""The commands of identity: say who is or is not one customer, and see what holds a customer together."""
+"""The commands of identity: say who is or is not one customer, see what holds a customer together, and a page about all of them."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.identity.audit_page import page
+from jobs.identity.audit_parts import Figure
 from jobs.identity.overrides import ALWAYS_JOIN, AS_FOUND, NEVER_JOIN
 from jobs.identity.stable_ids import held_accounts
 from jobs.lakehouse.cli import settings_of
@@ -21,6 +24,7 @@ from jobs.lakehouse.tables import Lake, Write, read_table, table_version
 
 OVERRIDES = "ops.identity_overrides"
 DECISIONS = {"join": ALWAYS_JOIN, "separate": NEVER_JOIN, "as-found": AS_FOUND}
+AUDIT = "gold.identity_audit"
 SHOWN_EDGES = 200
 
 
@@ -31,7 +35,9 @@ def add_commands(commands: Any, add_common: Any) -> None:
         commands: the commands.
         add_common: adds the options that name the lake.
     """
-    parser = commands.add_parser("identity", help="say that accounts are, or are not, one customer; explain a customer")
+    parser = commands.add_parser(
+        "identity", help="say that accounts are, or are not, one customer; explain a customer; audit all"
+    )
     verbs = parser.add_subparsers(dest="verb", required=True)
     for verb, told in (
         ("join", "two accounts are always one customer"),
@@ -48,6 +54,10 @@ def add_commands(commands: Any, add_common: Any) -> None:
     shown.add_argument("customer_id")
     add_common(shown)
     shown.set_defaults(command=explain)
+    drawn = verbs.add_parser("audit", help="a page about all customers: sizes, singles, links, bridges, the largest")
+    drawn.add_argument("--output", type=Path, default=Path("identity-audit.html"), metavar="FILE.html")
+    add_common(drawn)
+    drawn.set_defaults(command=audit)
 
 
 def say(options: argparse.Namespace) -> int:
@@ -99,6 +109,18 @@ def explain(options: argparse.Namespace) -> int:
     return 0
 
 
+def audit(options: argparse.Namespace) -> int:
+    """Write the page about all customers, from the figures of the last run of audit_customers."""
+    settings = settings_of(options)
+    spark = open_session(settings, "customer-lakehouse")
+    rows = [Figure(**row.asDict()) for row in _table(spark, settings, AUDIT, "audit_customers").collect()]
+    version = table_version(spark, Lake(settings.path("lake")).path(AUDIT)) or 0
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(page(settings.dataset, version, rows), "utf-8")
+    sys.stdout.write(f"{options.output.resolve()}: {len(rows)} figures of {AUDIT}, version {version}\n")
+    return 0
+
+
 def held_by(customer_ids: DataFrame, customer_id: str) -> DataFrame:
     """The accounts and identifiers that a customer holds now."""
     return customer_ids.where((F.col("customer_id") == customer_id) & F.col("valid_to").isNull())
@@ -113,8 +135,8 @@ def edges_of(customer_ids: DataFrame, edges: DataFrame, customer_id: str) -> Dat
     )
 
 
-def _table(spark: SparkSession, settings: Settings, table: str) -> DataFrame:
+def _table(spark: SparkSession, settings: Settings, table: str, job: str = "resolve_customers") -> DataFrame:
     path = Lake(settings.path("lake")).path(table)
     if table_version(spark, path) is None:
-        raise DataError(f"{table} is not there; run python -m jobs run resolve_customers first")
+        raise DataError(f"{table} is not there; run python -m jobs run {job} first")
     return read_table(spark, path)

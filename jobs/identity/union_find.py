@@ -57,6 +57,9 @@ def as_labels(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     if not parts:
         return
     edges = pa.Table.from_batches(parts)
+    if missing := sum(edges.column(end).null_count for end in ("src", "dst")):
+        # With a null among them, 64-bit ids would become floating point numbers, and neighbours the same.
+        raise QualityGateError(f"{missing} ends of edges are null; an edge of identity leads from an id to an id")
     ids, labels = labelled(*(edges.column(end).to_numpy() for end in ("src", "dst")))
     yield from pa.table({"id": ids, "component": labels}).to_batches(max_chunksize=ROWS_PER_BATCH)
 

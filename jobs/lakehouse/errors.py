@@ -11,6 +11,10 @@ class FullDiskError(LakehouseError):
     """A disk has no room left; what was not committed is not to be seen, and the same command goes on once there is room."""
 
 
+class LostFilesError(LakehouseError):
+    """What Spark wrote down in between was taken away while a run read it; the tables keep their versions."""
+
+
 class ConfigurationError(LakehouseError):
     """A setting, a dataset's configuration or a secret is missing, unknown or wrong."""
 

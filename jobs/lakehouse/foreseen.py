@@ -1,4 +1,4 @@
-"""Faults from outside that only show while a job runs, told as what they are: a wire that fell silent, a disk that is full."""
+"""Faults from outside that only show while a job runs, told as what they are: a silent wire, a full disk, lost working files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from jobs.lakehouse.errors import FullDiskError, LakehouseError
+from jobs.lakehouse.errors import FullDiskError, LakehouseError, LostFilesError
 from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.wires import as_wire_fault, told_of
 
 FULL = re.compile(r"No space left on device|Disk quota exceeded")
+# A part of a checkpoint, as Spark and the file systems say that it is not there.
+CHECKPOINT = r"[^\s'\":]*/_checkpoints[^\s'\":]*"
+LOST = re.compile(
+    rf"(?:FileNotFoundException|NoSuchFileException|does not exist)[^\n]*?({CHECKPOINT})|({CHECKPOINT}) does not exist"
+)
 # With less than this left a disk is called full; a write that failed may have freed what it took.
 LEAST_FREE_BYTES = 64 * 2**20
 # With less than this left whatever failed did so for want of room, in words of its own ("Mkdirs failed", a torn file).
@@ -22,12 +27,13 @@ NOTHING_FREE_BYTES = 2**20
 
 
 def as_foreseen(error: Exception, settings: Settings) -> Exception:
-    """The error in words where a wire or a disk is its cause; any other as it is."""
+    """The error in words where a wire, a disk or lost working files are its cause; any other as it is."""
     if isinstance(error, LakehouseError):
         return error
+    said = "\n".join(told_of(error))
     place, free = fullest_place(settings)
     is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if is_full or free < NOTHING_FREE_BYTES or FULL.search("\n".join(told_of(error))):
+    if is_full or free < NOTHING_FREE_BYTES or FULL.search(said):
         told = (
             f"{place} is full, {free:,} bytes are left"
             if free < LEAST_FREE_BYTES
@@ -36,6 +42,11 @@ def as_foreseen(error: Exception, settings: Settings) -> Exception:
         return FullDiskError(
             f"the disk of {told} ({type(error).__name__}). Make room (python -m jobs vacuum frees what no version needs), and give "
             "the same command again: what was committed stays, the rest is not to be seen"
+        )
+    if lost := LOST.search(said):
+        return LostFilesError(
+            f"{lost[1] or lost[2]} was taken away while the run was reading it; what is not committed is not to be seen. Keep"
+            " clean-up jobs off the folders of a lake that begin with an underscore, and give the same command again"
         )
     return as_wire_fault(error, settings)
 

@@ -1,6 +1,7 @@
 """At the door: a customer explained, two accounts separated and joined by a person's word, and the history that tells of it."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -133,6 +134,21 @@ def test_a_persons_word_is_obeyed_and_can_be_taken_back(spark: SparkSession, set
     assert result.record is not None
     assert result.record.message.startswith("identity: all accounts anew")
     assert rows_of(spark, settings) == increment
+
+
+def test_a_page_about_all_customers(spark: SparkSession, settings: Settings, door: Door, tmp_path: Path) -> None:
+    file = tmp_path / "pages" / "audit.html"
+    code, told = door("audit", "--output", str(file))
+    assert (code, file.exists()) == (5, False)
+    assert "run python -m jobs run audit_customers first" in told
+    run_job(spark, settings, "identity.audit_customers")
+    code, told = door("audit", "--output", str(file))
+    assert code == 0
+    assert str(file) in told
+    shown = file.read_text("utf-8")
+    assert "<b>3</b><span>accounts, cards and contacts" in shown
+    assert "<b>2</b><span>customers that they belong to" in shown
+    assert "13812345678" not in shown
 
 
 @pytest.mark.parametrize(
