@@ -9,9 +9,9 @@ from pyspark.sql import functions as F
 from jobs.identity.audit_figures import WHOLE, figures
 from jobs.identity.bridges import with_bridges
 from jobs.identity.components import node_id
+from jobs.identity.evidence import known_accounts
 from jobs.identity.links import NOBODY, setting_of, with_group
 from jobs.identity.origins import with_origin
-from jobs.identity.resolve_customers import known_accounts
 from jobs.identity.stable_ids import held_accounts
 from jobs.lakehouse.caching import cached
 from jobs.lakehouse.identity_settings import IdentitySettings, LinkSettings

@@ -20,7 +20,7 @@ from jobs.identity.audit_figures import ACCOUNT_BOUNDS, SHOWN, WHOLE, figures, s
 from jobs.identity.audit_page import page
 from jobs.identity.audit_parts import Figure
 from jobs.identity.bridges import bridges_of, whole_customers, with_bridges
-from jobs.identity.resolve_customers import known_accounts
+from jobs.identity.evidence import known_accounts
 from jobs.identity.stable_ids import held_accounts
 from tests.identity.test_resolve_customers import IDENTITY, edges_and_ids, likeness, named, seen
 from tests.rows import Row, contract_of, frame_of
