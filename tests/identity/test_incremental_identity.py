@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
+from jobs.identity.evidence import TABLES as INPUTS
 from jobs.identity.evidence import Evidence, evidence_of
 from jobs.identity.increment import incremented
 from jobs.identity.resolution import Resolved, resolved_all
@@ -17,7 +18,7 @@ from jobs.identity.touched import changed_accounts, touched_accounts
 from jobs.lakehouse.identity_settings import IdentitySettings, LinkSettings
 from jobs.lakehouse.settings import load_settings
 from tests.identity.small_worlds import SmallWorlds
-from tests.rows import CONF_DIR, NOON, contract_of, frame_of
+from tests.rows import CONF_DIR, NOON, account, contract_of, frame_of, identifier
 
 HOUSE = load_settings("local", "world", str(CONF_DIR)).identity
 NARROW = {
@@ -35,6 +36,8 @@ RULES = HOUSE.model_copy(
 OTHER_RULES = RULES.model_copy(
     update={"links": {**RULES.links, "phone": LinkSettings(priority=4, joins="never"), "fax": LinkSettings(priority=9)}}
 )
+# From these days on; others are resolved by the rules of the day before.
+RULES_OF_DAY = {2: OTHER_RULES, 3: RULES}
 TABLES = ("silver.customer_ids", "silver.identity_edges", "silver.identity_components", "silver.identity_changes")
 BLOCKED = [("phone", "w1:phone0"), ("email", "w2:email1")]
 Published = Mapping[str, DataFrame]
@@ -78,6 +81,22 @@ def told_apart(found: list[tuple[Any, ...]], expected: list[tuple[Any, ...]]) ->
     return "\n".join(["lacks:", *lacking[:4], "has:", *more[:4]])
 
 
+def tables_of_increment(
+    before: Evidence,
+    now: Evidence,
+    published: Published,
+    settings: IdentitySettings,
+    blocked: DataFrame,
+    as_of: dt.datetime,
+) -> tuple[dict[str, list[tuple[Any, ...]]], int]:
+    """The rows of each table after an increment, and how many accounts it touched."""
+    state = Resolved(*(published[name] for name in TABLES[:3]))
+    changed = changed_accounts(before, now).checkpoint()
+    touched = touched_accounts(before, now, changed, state.components, settings.links, blocked).checkpoint()
+    found, claims = incremented(now, state, touched, settings, blocked)
+    return tables_of(found, published, as_of, claims), touched.count()
+
+
 def hold_against_full(spark: SparkSession, seed: int, days: int, worlds_count: int = 40) -> tuple[int, int]:
     """Let days pass, some with other rules, and hold each increment against the full run; how many accounts were touched, of how many."""
     worlds = SmallWorlds(seed, worlds_count, busy=max(1, worlds_count // 5))
@@ -85,24 +104,18 @@ def hold_against_full(spark: SparkSession, seed: int, days: int, worlds_count: i
     settings, before, published = RULES, None, None
     touched_count = account_count = 0
     for day in range(days):
-        if day == 2:
-            settings, before = OTHER_RULES, None
-        if day == 3:
-            settings, before = RULES, None
+        if day in RULES_OF_DAY:
+            settings, before = RULES_OF_DAY[day], None
         as_of = NOON + dt.timedelta(days=100 + day)
         now = evidence_in(spark, worlds, settings)
         expected = tables_of(resolved_all(now, settings, blocked), published, as_of)
         if before is not None and published is not None:
-            state = Resolved(*(published[name] for name in TABLES[:3]))
-            changed = changed_accounts(before, now).checkpoint()
-            touched = touched_accounts(before, now, changed, state.components, settings.links, blocked).checkpoint()
-            found, claims = incremented(now, state, touched, settings, blocked)
-            made = tables_of(found, published, as_of, claims)
+            made, touched = tables_of_increment(before, now, published, settings, blocked, as_of)
             for name in TABLES:
                 assert made[name] == expected[name], (
                     f"seed {seed}, day {day}, {name} {told_apart(made[name], expected[name])}"
                 )
-            touched_count += touched.count()
+            touched_count += touched
             account_count += len(expected["silver.identity_components"])
         before, published = now, as_published(spark, expected)
         worlds.next_day()
@@ -118,3 +131,32 @@ def test_an_increment_is_the_full_run_whatever_happens_on_a_day(spark: SparkSess
 @pytest.mark.parametrize("seed", range(8))
 def test_increments_are_full_runs_for_many_days(spark: SparkSession, seed: int) -> None:
     hold_against_full(spark, seed, days=12, worlds_count=100)
+
+
+def test_an_id_that_a_customer_who_is_not_touched_goes_by_is_not_minted_again(spark: SparkSession) -> None:
+    """The oldest account left its customer, its id stayed there; the account goes, and comes back."""
+    settings, blocked = OTHER_RULES, spark.createDataFrame([], "rule string, identifier_value string")
+    names = ["old", "n0", "n1", "n2"]
+    accounts = [account(account_id=name, arrived_at=NOON + dt.timedelta(hours=hour)) for hour, name in enumerate(names)]
+    held = {"phone": ("old", "n0"), "email": ("n0", "n1"), "open_id": ("n1", "n2")}
+    seen = [
+        identifier(account_id=name, identifier_kind=kind, arrived_at=NOON + dt.timedelta(hours=9))
+        for kind, holders in held.items()
+        for name in holders
+    ]
+
+    def evidence(*left_out: str) -> Evidence:
+        rows = {"silver.accounts": accounts, "silver.identifiers": seen}
+        kept = {name: [row for row in rows.get(name, []) if row["account_id"] not in left_out] for name in INPUTS}
+        return evidence_of({name: frame_of(spark, name, *told) for name, told in kept.items()}, settings.links)
+
+    by_phone = settings.model_copy(update={"links": RULES.links})
+    together = tables_of(resolved_all(evidence(), by_phone, blocked), None, NOON)
+    apart = tables_of(resolved_all(evidence(), settings, blocked), as_published(spark, together), NOON)
+    (first,) = {row[4] for row in together["silver.customer_ids"] if row[3] is None}
+    assert {row[1] for row in apart["silver.customer_ids"] if row[4] == first and row[0] == "account"} == {*names[1:]}
+    gone, _ = tables_of_increment(evidence(), evidence("old"), as_published(spark, apart), settings, blocked, NOON)
+    back, touched = tables_of_increment(evidence("old"), evidence(), as_published(spark, gone), settings, blocked, NOON)
+    assert touched < len(names), "the others are not touched"
+    assert back == tables_of(resolved_all(evidence(), settings, blocked), as_published(spark, gone), NOON)
+    assert first not in {row[4] for row in back["silver.customer_ids"] if row[1] == "old"}
