@@ -95,7 +95,7 @@ class LinkingSettings(Part):
     """
 
     rules: LinkingModel | None = None
-    most_records: int = Field(1_000_000, ge=1)
+    most_records: int = Field(500_000, ge=1)
     memory_mib: int = Field(2048, ge=64)
     threads: int = Field(2, ge=1)
     spill_folder: str | None = None
