@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.brokers import ensure_topic
+from jobs.lakehouse.chain import run_chain
 from jobs.lakehouse.databases import put_rows
 from jobs.lakehouse.errors import DataError
 from jobs.lakehouse.job import Result
@@ -19,7 +20,7 @@ from jobs.lakehouse.quality import UNPARSEABLE
 from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.sources import DatabaseTable, fed_by, read_sources
 from jobs.lakehouse.wire_settings import DatabaseSettings, KafkaSettings
-from tests.lakes import run_job, settings_in, table
+from tests.lakes import named_job, settings_in, table
 from tests.rows import CONF_DIR
 from tests.servers import Broker, Database
 
@@ -79,7 +80,7 @@ def conf_of_twins(folder: Path) -> Path:
 
 
 def ran(spark: SparkSession, settings: Settings, jobs: tuple[str, ...], run_date: dt.date) -> list[Result]:
-    results = [run_job(spark, settings, name, run_date) for name in jobs]
+    results = list(run_chain([named_job(name) for name in jobs], spark, settings, run_date))
     assert {result.outcome for result in results} <= {"done", "nothing to do"}
     return results
 
