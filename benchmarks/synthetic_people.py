@@ -66,7 +66,9 @@ def invented_accounts(count: int, seed: int = 1) -> tuple[pd.DataFrame, pd.Serie
     for name, share in MISTYPED.items():
         told[name] = _mistyped(draw, told[name].astype(object), share)
     for name, share in MISSING.items():
-        told[name] = np.where(draw.random(count) < share, None, told[name].astype(object))
+        kept = told[name].astype(object)
+        kept[draw.random(count) < share] = None
+        told[name] = kept
     accounts = pd.DataFrame({"record_id": [f"a{number}" for number in range(count)], **told})
     return accounts, pd.Series(person).astype(str)
 

@@ -140,7 +140,7 @@ def evidence_of(
         exact: for each column whether a pattern has both values the same, and what the value of each record then adds.
     """
     left, _, pattern = part
-    evidence = by_pattern[pattern]
+    evidence: Numbers = by_pattern[pattern]
     for is_same, added in exact.values():
         evidence = evidence + np.where(is_same[pattern], added[left], 0.0)
     return evidence

@@ -98,7 +98,8 @@ def test_a_component_of_thousands_never_reaches_the_replay(
 def scattered(names: Ids) -> Ids:
     """Names as ids anywhere in 64 bits, no two alike, so that order says nothing of the graph."""
     with np.errstate(over="ignore"):
-        return names.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(2**63)
+        mixed = names.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(2**63)
+    return mixed.view(np.int64)
 
 
 def large_component() -> tuple[Ids, Ids]:
@@ -110,8 +111,7 @@ def large_component() -> tuple[Ids, Ids]:
     parents[:part] = names[:part] - 1
     parents[part : 2 * part] = part
     order = draw.permutation(LARGE - 1)
-    one, other = scattered(names[order]).view(np.int64), scattered(parents[order]).view(np.int64)
-    return one, other
+    return scattered(names[order]), scattered(parents[order])
 
 
 @pytest.fixture(scope="module")

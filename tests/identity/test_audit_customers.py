@@ -88,8 +88,8 @@ def a_world(spark: SparkSession) -> tuple[DataFrame, DataFrame, DataFrame]:
     edges, customer_ids = edges_and_ids(
         spark, accounts, rows, settings, [likeness(*sorted(pair)) for pair in sorted(alike)]
     )
-    told = edges.select(*contract_of("silver.identity_edges").column_names)
-    return told.checkpoint(), customer_ids.checkpoint(), frame_of(spark, "silver.accounts", *accounts)
+    as_published = edges.select(*contract_of("silver.identity_edges").column_names)
+    return as_published.checkpoint(), customer_ids.checkpoint(), frame_of(spark, "silver.accounts", *accounts)
 
 
 def graphs_of(

@@ -54,9 +54,9 @@ def test_shares_and_weights_are_those_of_splink(is_chinese: bool) -> None:
     trained = with_m(with_u(told, shares, POSSIBLE), patterns, POSSIBLE, None)
     found = linker_of(connection, trained, keys).inference.predict().as_pandas_dataframe()
     theirs = found.set_index(["record_id_l", "record_id_r"])["match_weight"].rename_axis(["left_id", "right_id"])
-    ours = linked_pairs(records, MODEL).set_index(["left_id", "right_id"])["match_weight"]
-    both = pd.concat([ours, theirs], axis=1, join="inner", keys=["ours", "theirs"])
-    assert len(both) == len(ours) >= COPIES * 0.9
+    mine = linked_pairs(records, MODEL).set_index(["left_id", "right_id"])["match_weight"]
+    both = pd.concat([mine, theirs], axis=1, join="inner", keys=["ours", "theirs"])
+    assert len(both) == len(mine) >= COPIES * 0.9
     # The share of matches adds the same to all evidence, and each takes another.
     differences = both["ours"] - both["theirs"]
     assert differences.max() - differences.min() < 1e-4
