@@ -11,6 +11,8 @@ from jobs.__main__ import main
 from jobs.lakehouse.settings import Settings
 from tests.lakes import conf_with, named_job, run_job, settings_in, table
 
+pytestmark = pytest.mark.long
+
 MEMBERS = {
     "files": "members/*.csv",
     "arrival": "try_to_timestamp(told_at)",
@@ -100,7 +102,6 @@ def rows_of(spark: SparkSession, settings: Settings) -> dict[str, list[str]]:
     return {name: sorted(map(repr, table(spark, settings, name).collect())) for name in named_job(RESOLVE).writes}
 
 
-@pytest.mark.long
 def test_a_persons_word_is_obeyed_and_can_be_taken_back(spark: SparkSession, settings: Settings, door: Door) -> None:
     first = customers(spark, settings)
     assert first["members:1"] == first["members:2"] != first["members:3"]

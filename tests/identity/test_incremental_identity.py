@@ -20,6 +20,8 @@ from jobs.lakehouse.settings import load_settings
 from tests.identity.small_worlds import SmallWorlds
 from tests.rows import CONF_DIR, NOON, account, contract_of, frame_of, identifier
 
+pytestmark = pytest.mark.long
+
 HOUSE = load_settings("local", "world", str(CONF_DIR)).identity
 NARROW = {
     "phone": {"max_accounts": 3},
@@ -127,7 +129,6 @@ def test_an_increment_is_the_full_run_whatever_happens_on_a_day(spark: SparkSess
     assert 0 < touched < 0.4 * of, "and at the cost of the day"
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("seed", range(8))
 def test_increments_are_full_runs_for_many_days(spark: SparkSession, seed: int) -> None:
     hold_against_full(spark, seed, days=12, worlds_count=100)

@@ -166,6 +166,7 @@ def test_the_queue_shows_masks_of_pairs_to_be_reviewed_only(spark: SparkSession)
     assert (review.left_name_masked, review.right_name_masked, review.right_account_id) == ("a*", "b*", "b")
 
 
+@pytest.mark.long
 def test_a_dataset_without_names_gets_empty_tables(spark: SparkSession, settings: MakeSettings, tmp_path: Path) -> None:
     told = written(tmp_path)[["number", "city", "told_at"]]
     told.to_csv(tmp_path / "data/members/members.csv", index=False)

@@ -29,6 +29,8 @@ from tests.lakes import run_job, settings_in
 from tests.rows import CONF_DIR
 from tests.system.canaries import largest, planted
 
+pytestmark = pytest.mark.long
+
 SIZE = {
     "world.customers": 160,
     "world.weeks": 26,

@@ -13,6 +13,8 @@ from tests.rows import contract_of
 from tests.system.corner_shop import CHECKOUT, DATASET, CornerShop, opened, tables_of
 from tests.system.processes import LIGHT_JVM, SPARK_HOME, free_port, running, wait_for
 
+pytestmark = pytest.mark.long
+
 NOT_PLAIN = {"deletionVectors", "columnMapping", "v2Checkpoint"}
 
 
@@ -92,7 +94,6 @@ def beeline(port: int, sql: str, shop: CornerShop) -> list[list[str]]:
     return [line.replace("\0", "").split("\t") for line in found.stdout.splitlines() if line]
 
 
-@pytest.mark.long
 def test_beeline_sees_what_deltalake_sees(thrift_port: int, shop: CornerShop, lake: Path) -> None:
     table = f"{DATASET}_gold.sales_daily"
     rows = beeline(
