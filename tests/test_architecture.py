@@ -44,7 +44,7 @@ ROWS_TO_THE_DRIVER = {
     "evaluate/measure_promises.py": "one row per feed and per day of the calendar",
     "evaluate/true_marks.py": "two kinds of feed, and one row per column that is repaired",
 }
-TO_THE_DRIVER = ("collect", "toPandas", "toLocalIterator")
+TO_THE_DRIVER = ("collect", "toPandas", "toArrow", "toLocalIterator")
 CLOCKS = ("now", "today", "utcnow", "current_timestamp", "current_date", "localtimestamp", "curdate")
 CLOCK_IN_SQL = re.compile(r"\b(current_date|current_timestamp|localtimestamp|curdate)\b|\bnow\(\)", re.IGNORECASE)
 # A delivery that declares no arrival of its own arrives when it is loaded.

@@ -15,6 +15,7 @@ from jobs.features.visibility import (
     until_lines_excluded,
     with_customer,
 )
+from jobs.lakehouse.basis import changed_inputs, read_before
 from jobs.lakehouse.caching import cached
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.run import Run
@@ -159,8 +160,8 @@ def clean_rows(run: Run, is_wanted: bool) -> tuple[DataFrame, DataFrame]:
 
 def touched_since(run: Run, customer_ids: DataFrame) -> DataFrame | None:
     """One row per customer whose features have to be worked out anew, where identity alone has changed; None where it is all of them."""
-    before = run.read_before(IDS)
-    if run.changed_inputs() != frozenset({IDS}) or before is None:
+    before = read_before(run, IDS)
+    if changed_inputs(run) != frozenset({IDS}) or before is None:
         return None
     touched = run.keep(cached(touched_customers(before, customer_ids)))
     run.facts["features"] = f"of {touched.count():,} customers anew, for of the inputs identity alone has changed"

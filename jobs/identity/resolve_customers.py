@@ -11,6 +11,7 @@ from jobs.identity.increment import incremented
 from jobs.identity.resolution import Resolved, resolved_all
 from jobs.identity.stable_ids import IDS, RENAME, as_changes, as_renames, renames, with_kept_ids
 from jobs.identity.touched import changed_accounts, touched_accounts
+from jobs.lakehouse.basis import changed_inputs, is_basis_kept, read_before
 from jobs.lakehouse.caching import checkpoints
 from jobs.lakehouse.differences import differing
 from jobs.lakehouse.identity_settings import IdentitySettings
@@ -100,9 +101,9 @@ def evidence_now(run: Run, links: Links) -> Evidence:
 
 def evidence_before(run: Run, now: Evidence, links: Links) -> Evidence:
     """The evidence from which what is published was made; what has not been written since is the frame of now."""
-    told = {name: run.read_before(name) for name in TABLES}
+    told = {name: read_before(run, name) for name in TABLES}
     tables = {name: empty_rows(run.spark, run.contract(name)) if rows is None else rows for name, rows in told.items()}
-    before, changed = evidence_of(tables, links, rotated_tokens(run.read_before(VALUES))), run.changed_inputs() or ()
+    before, changed = evidence_of(tables, links, rotated_tokens(read_before(run, VALUES))), changed_inputs(run) or ()
     return before._replace(
         accounts=before.accounts if ACCOUNTS in changed else now.accounts,
         identifiers=before.identifiers if IDENTIFIERS in changed else now.identifiers,
@@ -113,7 +114,7 @@ def published_before(run: Run) -> Resolved | None:
     """What the run may build upon; None where customers must all be resolved anew."""
     told = [run.previous(name) for name in (IDS_TABLE, EDGES_TABLE, COMPONENTS)]
     rows = [rows for rows in told if rows is not None]
-    return Resolved(*rows) if len(rows) == len(told) and run.is_basis_kept() else None
+    return Resolved(*rows) if len(rows) == len(told) and is_basis_kept(run) else None
 
 
 def touched_since(
@@ -125,7 +126,7 @@ def touched_since(
         run.facts["identity"] = f"{told}, for there is no run of the same terms to build upon"
         return None
     before = evidence_before(run, now, settings.links)
-    if VALUES in (run.changed_inputs() or ()) and is_rotated(run):
+    if VALUES in (changed_inputs(run) or ()) and is_rotated(run):
         run.facts["identity"] = f"{told}, for keys were rotated"
         return None
     total = published.components.count()
@@ -141,7 +142,7 @@ def touched_since(
 
 def is_rotated(run: Run) -> bool:
     """Whether other origins stand for values than when the run was made that this one may build upon."""
-    then, now = rotated_tokens(run.read_before(VALUES)), rotated_tokens(run.read(VALUES) if run.has(VALUES) else None)
+    then, now = rotated_tokens(read_before(run, VALUES)), rotated_tokens(run.read(VALUES) if run.has(VALUES) else None)
     if then is None or now is None:
         return (then or now) is not None
     return not differing(then, now, "token", "origin").isEmpty()

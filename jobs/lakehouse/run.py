@@ -32,7 +32,6 @@ from jobs.lakehouse.tables import (
     Write,
     conform,
     ensure_table,
-    is_kept,
     read_table,
     rows_in_last_commit,
     table_version,
@@ -153,29 +152,6 @@ class Run:
         version = self.published.get(table)
         return None if version is None else read_table(self.spark, self.lake.path(table), version)
 
-    def is_basis_kept(self) -> bool:
-        """Whether the run may build upon what is published: `basis` names the inputs that it was made from, by version.
-
-        It was made by the same terms, nothing else has changed it since, nobody forces the run, and no input was cleaned away.
-        """
-        return self.basis is not None and all(
-            is_kept(self.spark, self.lake.path(table), int(version))
-            for table, version in self.basis.items()
-            if table in self.contracts and version != self.inputs.get(table)
-        )
-
-    def changed_inputs(self) -> frozenset[str] | None:
-        """What the run reads in another version than what is published was made from; None where it may not build upon that."""
-        if self.basis is None or not self.is_basis_kept():
-            return None
-        names = self.basis.keys() | self.inputs.keys()
-        return frozenset(name for name in names if self.basis.get(name) != self.inputs.get(name))
-
-    def read_before(self, table: str) -> DataFrame | None:
-        """The rows of a declared table from which what is published was made; None where there were none."""
-        version = (self.basis or {}).get(table)
-        return None if version is None else read_table(self.spark, self.lake.path(table), int(version))
-
     def has(self, table: str) -> bool:
         """Whether a declared table was ever published."""
         return table in self.inputs
@@ -197,8 +173,7 @@ class Run:
             ensure_table(self.spark, path, contract)
             before = table_version(self.spark, path)
             write_table(conform(rows, contract), path, write, contract.key, self.run_id)
-            is_new = table_version(self.spark, path) != before
-            count = rows_in_last_commit(self.spark, path) if is_new else 0
+            count = rows_in_last_commit(self.spark, path) if table_version(self.spark, path) != before else 0
         self.added[table] = self.added.get(table, 0) + count
         self.rows_accounted += 0 if contract.has_rules else count
 

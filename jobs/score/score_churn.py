@@ -7,6 +7,7 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from jobs.lakehouse.basis import changed_inputs, read_before
 from jobs.lakehouse.boosters import with_prediction, with_reasons
 from jobs.lakehouse.caching import cached
 from jobs.lakehouse.differences import differing
@@ -43,8 +44,8 @@ def scored(population: DataFrame, champion: Champion) -> DataFrame:
 
 def touched_since(run: Run, features: DataFrame, columns: list[str]) -> DataFrame | None:
     """One row per customer whose features have changed since the last scoring, and nothing else has; None where all are scored."""
-    before = run.read_before(FEATURES)
-    if run.changed_inputs() != frozenset({FEATURES}) or before is None:
+    before = read_before(run, FEATURES)
+    if changed_inputs(run) != frozenset({FEATURES}) or before is None:
         return None
     before = before.where(F.col("as_of_date") == F.lit(run.run_date))
     touched = run.keep(cached(differing(before, features, *KEY, *columns).select("customer_id").distinct()))

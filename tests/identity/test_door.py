@@ -147,8 +147,8 @@ def test_a_page_about_all_customers(spark: SparkSession, settings: Settings, doo
     assert code == 0
     assert str(file) in told
     shown = file.read_text("utf-8")
-    assert "<b>3</b><span>accounts, cards and contacts" in shown
-    assert "<b>2</b><span>customers that they belong to" in shown
+    assert "<b>4</b><span>accounts, cards and contacts" in shown
+    assert "<b>3</b><span>customers that they belong to" in shown
     assert "13812345678" not in shown
 
 

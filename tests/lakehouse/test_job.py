@@ -9,6 +9,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from jobs.__main__ import main
+from jobs.lakehouse.basis import changed_inputs, read_before
 from jobs.lakehouse.files import delete_folder
 from jobs.lakehouse.job import Job, NamedJob
 from jobs.lakehouse.ledger import KNOWN
@@ -81,8 +82,8 @@ def test_a_run_may_build_upon_the_last_one_of_the_same_terms_whose_inputs_are_ke
     told: list[tuple[frozenset[str] | None, int | None]] = []
 
     def build(run: Run) -> None:
-        changed = run.changed_inputs()
-        before = run.read_before("gold.marks") if changed else None
+        changed = changed_inputs(run)
+        before = read_before(run, "gold.marks") if changed else None
         told.append((changed, None if before is None else before.count()))
 
     job = Job(reads=("gold.marks",), settings=(ChurnSettings,))
