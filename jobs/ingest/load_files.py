@@ -12,18 +12,14 @@ from pyspark.sql import functions as F
 from jobs.ingest.deliveries import Delivery, KnownDelivery, new_deliveries
 from jobs.ingest.drift import DECLARED, KEPT, as_warnings
 from jobs.ingest.records import (
-    as_bronze,
-    has_payload,
     only_with_payload,
-    personal_values,
     read_records,
     with_arrival,
     with_record_id,
     with_tokens,
 )
-from jobs.ingest.sealing import sealed_payloads, send_sealed
+from jobs.ingest.sealing import Written, send_sealed, written_records
 from jobs.ingest.shapes import retyped, undeclared
-from jobs.lakehouse.caching import written_down
 from jobs.lakehouse.errors import DataError, QualityGateError
 from jobs.lakehouse.files import list_files
 from jobs.lakehouse.job import Job
@@ -45,13 +41,11 @@ DELIVERIES = "ops.deliveries"
 
 @dataclass(frozen=True)
 class Load:
-    """What the new files of one feed bring: rows of bronze, and what belongs into the vault, sealed."""
+    """What the new files of one feed bring."""
 
     source: Source
     slice_name: str
-    fresh: DataFrame
-    values: DataFrame | None
-    payloads: DataFrame | None
+    written: Written
 
 
 def build(run: Run) -> None:
@@ -66,9 +60,8 @@ def build(run: Run) -> None:
     keys = run.keys() if news else None
     loads = [] if keys is None else side_by_side(lambda new: _load(run, keys, *new, now), news)
     for load in loads:
-        run.publish(load.source.bronze_table, load.fresh, run.once(load.source.bronze_table, load.slice_name))
-    values = [load.values for load in loads if load.values is not None]
-    send_sealed(run.publish, values, [load.payloads for load in loads if load.payloads is not None])
+        run.publish(load.source.bronze_table, load.written.bronze, run.once(load.source.bronze_table, load.slice_name))
+    send_sealed(run.publish, [load.written.values for load in loads], [load.written.lines for load in loads])
     if taken:
         run.publish(DELIVERIES, _as_delivery_rows(run, taken, now), Write("insert"))
     _audit_fields(run, news)
@@ -81,19 +74,11 @@ def _load(run: Run, keys: Keys, source: Source, deliveries: list[Delivery], now:
     def made_of(records: DataFrame) -> DataFrame:
         return with_record_id(with_tokens(records, source, keys, run.settings.calendar.phone_region), source)
 
-    # Tokens are made once, and what is sealed waits beside them; plain lines stay behind, for no disk may see them.
-    records = as_bronze(made_of(plain), source, with_sealed=True)
-    written = written_down(records, run.lake.staging_path(run.job, source.bronze_table))
-    bronze = written.select(*source.bronze_contract.column_names)
-    return Load(
-        source,
-        ",".join(sorted(delivery.delivery_id for delivery in deliveries)),
-        _without_committed(run, source, bronze),
-        personal_values(written, source, keys.key_id),
-        None
-        if written.where(has_payload()).isEmpty()
-        else sealed_payloads(made_of(only_with_payload(plain)), source, keys),
-    )
+    path = run.lake.staging_path(run.job, source.bronze_table)
+    # Of the records with lines to be sealed alone tokens are made again, for their ids.
+    written = written_records(made_of(plain), made_of(only_with_payload(plain)), source, keys, path)
+    fresh = written._replace(bronze=_without_committed(run, source, written.bronze))
+    return Load(source, ",".join(sorted(delivery.delivery_id for delivery in deliveries)), fresh)
 
 
 def _new_deliveries(run: Run, source: Source, known: Mapping[str, KnownDelivery]) -> list[Delivery]:

@@ -8,19 +8,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.ingest.drift import audit_drift
-from jobs.ingest.records import (
-    as_bronze,
-    has_payload,
-    only_with_payload,
-    personal_values,
-    with_arrival,
-    with_record_id,
-    with_tokens,
-)
-from jobs.ingest.sealing import sealed_payloads, send_sealed
+from jobs.ingest.records import with_arrival, with_record_id, with_tokens
+from jobs.ingest.sealing import send_sealed, written_records
 from jobs.ingest.table_changes import as_deletions, as_last_held, count_changes, last_load, only_changed
 from jobs.ingest.table_queries import bounds_of, checked_columns, keys_query, rows_query, since
-from jobs.lakehouse.caching import written_down
 from jobs.lakehouse.databases import Snapshot, opened_snapshot
 from jobs.lakehouse.errors import QualityGateError
 from jobs.lakehouse.job import Job
@@ -55,18 +46,14 @@ def build(run: Run) -> None:
     for source in fed_by(run.sources, "database").values():
         assert source.table is not None
         load = _load(run, snapshot, source, source.table, now)
-        # The database is read once; the few fields that are sealed as they came are read again.
-        made = as_bronze(load.changed, source, with_sealed=True)
-        written = written_down(made, run.lake.staging_path(run.job, source.bronze_table))
-        bronze = written.select(*source.bronze_contract.column_names)
+        path = run.lake.staging_path(run.job, source.bronze_table)
+        bronze, values, fields = written_records(load.changed, load.changed, source, keys, path)
         bronze = bronze.unionByName(load.deletions) if load.deletions is not None else bronze
         if bronze.isEmpty():
             continue
         # A value may be sealed in a record that says what is held, and so falls away: the vault has had it since then.
-        values = personal_values(written, source, keys.key_id)
-        sealed_values += [values] if values is not None else []
-        if not written.where(has_payload()).isEmpty():
-            sealed_fields.append(sealed_payloads(only_with_payload(load.changed), source, keys))
+        sealed_values.append(values)
+        sealed_fields.append(fields)
         appended.append((source.bronze_table, bronze, run.once(source.bronze_table, load.delivery_id)))
     # Bronze last: what it holds is what the next load compares with, so nothing that belongs to it may still be missing.
     send_sealed(run.publish, sealed_values, sealed_fields)

@@ -162,10 +162,10 @@ def with_record_id(records: DataFrame, source: Source) -> DataFrame:
     return records.withColumn("_record_id", F.md5(told.cast("binary"))).drop("_raw_line_digest", "_undeclared_digest")
 
 
-def as_bronze(records: DataFrame, source: Source, with_sealed: bool = False) -> DataFrame:
-    """The records as bronze keeps them; what did not parse has no fields, its line lies in the vault.
+def as_bronze(records: DataFrame, source: Source) -> DataFrame:
+    """The records as bronze keeps them, and behind them the ciphertext of each personal field, for the vault.
 
-    With the sealed values, the ciphertext of each personal field stands behind them, for the vault.
+    What did not parse has no fields; its line lies in the vault.
     """
     is_unparseable = F.col("_raw_line").isNotNull()
     technical = ["_record_id", "_arrived_at", "_delivery_id"]
@@ -173,7 +173,7 @@ def as_bronze(records: DataFrame, source: Source, with_sealed: bool = False) -> 
     fields = [name for name in source.bronze_contract.column_names if name not in given]
     kept = [F.when(~is_unparseable, F.col(name)).alias(name) for name in fields]
     deleted = [F.col("_is_deleted")] if source.table else []
-    sealed = [F.col(f"{field.column}_ciphertext") for field in source.fields if field.personal and with_sealed]
+    sealed = [F.col(f"{field.column}_ciphertext") for field in source.fields if field.personal]
     names = F.json_object_keys("_undeclared") if "_undeclared" in records.columns else F.lit(None)
     told = [is_unparseable.alias("_is_unparseable"), names.cast("array<string>").alias("_undeclared_fields")]
     return records.select(*kept, *technical, *told, *deleted, *sealed)

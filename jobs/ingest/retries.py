@@ -9,7 +9,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.ingest.deliveries import new_deliveries
-from jobs.ingest.records import parted, parted_csv, personal_values, with_arrival, with_tokens
+from jobs.ingest.records import has_payload, parted, parted_csv, personal_values, with_arrival, with_tokens
 from jobs.ingest.sealing import send_sealed
 from jobs.ingest.shapes import json_path, undeclared
 from jobs.lakehouse.files import folder_exists, list_files
@@ -41,9 +41,8 @@ def build(run: Run) -> None:
     # A feed whose records arrive when they are loaded has told so of every record that bronze holds.
     told = with_arrival(only_changed(read), source, run.as_of)
     records = with_tokens(told, source, keys, run.settings.calendar.phone_region)
-    values = personal_values(records, source, keys.key_id)
     # The vault first: bronze says what has been done.
-    send_sealed(run.publish, [values] if values is not None else [], [])
+    send_sealed(run.publish, [personal_values(records, source, keys.key_id)], [])
     run.publish(source.bronze_table, as_replaced(records, source), Write("merge", key=("_record_id",)))
 
 
@@ -52,8 +51,7 @@ def as_waiting(bronze: DataFrame, payloads: DataFrame, source: Source, keys: Key
 
     Payloads are opened after the last shuffle, so that none is ever written to a disk.
     """
-    is_waiting = F.col("_is_unparseable") | F.col("_undeclared_fields").isNotNull()
-    held = bronze.where(is_waiting).select("_record_id", F.struct(*bronze.columns).alias("_held"))
+    held = bronze.where(has_payload()).select("_record_id", F.struct(*bronze.columns).alias("_held"))
     own = payloads.where(F.col("source") == source.source).select(
         F.col("record_id").alias("_record_id"), "payload_kind", "_ciphertext"
     )

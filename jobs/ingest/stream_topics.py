@@ -16,18 +16,10 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from jobs.ingest.drift import Watch, audit_drift, merged
 from jobs.ingest.messages import as_next_offsets, as_records, shape_of_messages, starting_offsets
-from jobs.ingest.records import (
-    as_bronze,
-    has_payload,
-    only_with_payload,
-    personal_values,
-    with_arrival,
-    with_tokens,
-)
-from jobs.ingest.sealing import sealed_payloads, send_sealed
+from jobs.ingest.records import with_arrival, with_tokens
+from jobs.ingest.sealing import send_sealed, written_records
 from jobs.ingest.shapes import Shape
 from jobs.lakehouse.brokers import partition_offsets, stream_options
-from jobs.lakehouse.caching import written_down
 from jobs.lakehouse.files import read_text
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.packing import pack_added
@@ -120,18 +112,14 @@ def take_batch(run: Run, source: Source, checkpoint: str, batch: DataFrame, batc
     shape = shape_of_messages(batch, source, source.topic)
     plain = with_arrival(as_records(batch, source, source.topic, shape), source, now)
     tokenised = with_tokens(plain, source, keys, run.settings.calendar.phone_region)
-    # The broker is asked once for what becomes bronze, and again for the few lines that are sealed as they came.
-    made = as_bronze(tokenised, source, with_sealed=True)
-    written = written_down(made, run.lake.staging_path(run.job, source.bronze_table))
-    values = personal_values(written, source, keys.key_id)
-    has_lines = not written.where(has_payload()).isEmpty()
-    lines = [sealed_payloads(only_with_payload(plain), source, keys)] if has_lines else []
-    send_sealed(run.add, [values] if values is not None else [], lines)
+    path = run.lake.staging_path(run.job, source.bronze_table)
+    written = written_records(tokenised, plain, source, keys, path)
+    send_sealed(run.add, [written.values], [written.lines])
     # A checkpoint made anew counts its batches from 0 again, and must not be taken for the old one.
     stream_id = json.loads(read_text(run.spark, f"{checkpoint}/metadata") or "{}").get("id", "")
     transaction = f"{run.job}/{source.bronze_table}/{stream_id}"
     write = Write("append", transaction=transaction, transaction_version=batch_id)
-    run.add(source.bronze_table, written.select(*source.bronze_contract.column_names), write)
+    run.add(source.bronze_table, written.bronze, write)
     return shape
 
 
