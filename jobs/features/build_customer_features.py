@@ -160,8 +160,9 @@ def clean_rows(run: Run, is_wanted: bool) -> tuple[DataFrame, DataFrame]:
 
 def touched_since(run: Run, customer_ids: DataFrame) -> DataFrame | None:
     """One row per customer whose features have to be worked out anew, where identity alone has changed; None where it is all of them."""
-    before = read_before(run, IDS)
-    if changed_inputs(run) != frozenset({IDS}) or before is None:
+    is_alone = changed_inputs(run) == frozenset({IDS})
+    before = read_before(run, IDS) if is_alone else None
+    if before is None:
         return None
     touched = run.keep(cached(touched_customers(before, customer_ids)))
     run.facts["features"] = f"of {touched.count():,} customers anew, for of the inputs identity alone has changed"

@@ -1,7 +1,7 @@
 """Resolve who is who: links become components, components customers with one stable id and a history; each link keeps its fate."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -11,7 +11,7 @@ from jobs.identity.increment import incremented
 from jobs.identity.resolution import Resolved, resolved_all
 from jobs.identity.stable_ids import IDS, RENAME, as_changes, as_renames, renames, with_kept_ids
 from jobs.identity.touched import changed_accounts, touched_accounts
-from jobs.lakehouse.basis import changed_inputs, is_basis_kept, read_before
+from jobs.lakehouse.basis import changed_inputs, read_before
 from jobs.lakehouse.caching import checkpoints
 from jobs.lakehouse.differences import differing
 from jobs.lakehouse.identity_settings import IdentitySettings
@@ -93,17 +93,17 @@ def rotated_tokens(values: DataFrame | None) -> DataFrame | None:
     return None if values is None else values.where("origin is not null").select("token", "origin")
 
 
-def evidence_now(run: Run, links: Links) -> Evidence:
+def evidence_now(run: Run, links: Links, rotated: DataFrame | None) -> Evidence:
     """The evidence as the run's inputs tell it."""
     tables = {name: run.read(name) if run.has(name) else empty_rows(run.spark, run.contract(name)) for name in TABLES}
-    return evidence_of(tables, links, rotated_tokens(run.read(VALUES) if run.has(VALUES) else None))
+    return evidence_of(tables, links, rotated)
 
 
-def evidence_before(run: Run, now: Evidence, links: Links) -> Evidence:
+def evidence_before(run: Run, now: Evidence, links: Links, changed: Set[str]) -> Evidence:
     """The evidence from which what is published was made; what has not been written since is the frame of now."""
     told = {name: read_before(run, name) for name in TABLES}
     tables = {name: empty_rows(run.spark, run.contract(name)) if rows is None else rows for name, rows in told.items()}
-    before, changed = evidence_of(tables, links, rotated_tokens(read_before(run, VALUES))), changed_inputs(run) or ()
+    before = evidence_of(tables, links, rotated_tokens(read_before(run, VALUES)))
     return before._replace(
         accounts=before.accounts if ACCOUNTS in changed else now.accounts,
         identifiers=before.identifiers if IDENTIFIERS in changed else now.identifiers,
@@ -111,22 +111,27 @@ def evidence_before(run: Run, now: Evidence, links: Links) -> Evidence:
 
 
 def published_before(run: Run) -> Resolved | None:
-    """What the run may build upon; None where customers must all be resolved anew."""
+    """What was published last; None where a table of it is not there."""
     told = [run.previous(name) for name in (IDS_TABLE, EDGES_TABLE, COMPONENTS)]
     rows = [rows for rows in told if rows is not None]
-    return Resolved(*rows) if len(rows) == len(told) and is_basis_kept(run) else None
+    return Resolved(*rows) if len(rows) == len(told) else None
 
 
 def touched_since(
-    run: Run, now: Evidence, published: Resolved | None, settings: IdentitySettings, blocked: DataFrame
+    run: Run,
+    now: Evidence,
+    rotated: DataFrame | None,
+    published: Resolved | None,
+    settings: IdentitySettings,
+    blocked: DataFrame,
 ) -> DataFrame | None:
     """One row per account that must be resolved anew; None where it is all of them. The run tells which, and why."""
-    told = "all accounts anew"
-    if published is None:
+    told, changed = "all accounts anew", changed_inputs(run)
+    if published is None or changed is None:
         run.facts["identity"] = f"{told}, for there is no run of the same terms to build upon"
         return None
-    before = evidence_before(run, now, settings.links)
-    if VALUES in (changed_inputs(run) or ()) and is_rotated(run):
+    before = evidence_before(run, now, settings.links, changed)
+    if VALUES in changed and is_rotated(rotated_tokens(read_before(run, VALUES)), rotated):
         run.facts["identity"] = f"{told}, for keys were rotated"
         return None
     total = published.components.count()
@@ -140,9 +145,8 @@ def touched_since(
     return touched if is_few else None
 
 
-def is_rotated(run: Run) -> bool:
-    """Whether other origins stand for values than when the run was made that this one may build upon."""
-    then, now = rotated_tokens(read_before(run, VALUES)), rotated_tokens(run.read(VALUES) if run.has(VALUES) else None)
+def is_rotated(then: DataFrame | None, now: DataFrame | None) -> bool:
+    """Whether other origins stand for values now than did then."""
     if then is None or now is None:
         return (then or now) is not None
     return not differing(then, now, "token", "origin").isEmpty()
@@ -151,9 +155,10 @@ def is_rotated(run: Run) -> bool:
 def build(run: Run) -> None:
     settings = run.part(IdentitySettings)
     run.keep(checkpoints(run.spark, f"{run.lake.root}/_checkpoints"))
-    now, blocked = evidence_now(run, settings.links), blocked_values(run)
+    rotated = rotated_tokens(run.read(VALUES) if run.has(VALUES) else None)
+    now, blocked = evidence_now(run, settings.links, rotated), blocked_values(run)
     published, claims = published_before(run), None
-    touched = touched_since(run, now, published, settings, blocked)
+    touched = touched_since(run, now, rotated, published, settings, blocked)
     if published is None or touched is None:
         found = resolved_all(now, settings, blocked)
     else:

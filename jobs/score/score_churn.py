@@ -44,8 +44,9 @@ def scored(population: DataFrame, champion: Champion) -> DataFrame:
 
 def touched_since(run: Run, features: DataFrame, columns: list[str]) -> DataFrame | None:
     """One row per customer whose features have changed since the last scoring, and nothing else has; None where all are scored."""
-    before = read_before(run, FEATURES)
-    if changed_inputs(run) != frozenset({FEATURES}) or before is None:
+    is_alone = changed_inputs(run) == frozenset({FEATURES})
+    before = read_before(run, FEATURES) if is_alone else None
+    if before is None:
         return None
     before = before.where(F.col("as_of_date") == F.lit(run.run_date))
     touched = run.keep(cached(differing(before, features, *KEY, *columns).select("customer_id").distinct()))
