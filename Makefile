@@ -18,7 +18,7 @@ with_java   = JAVA_HOME="$$(cat .setup/java_home)"
 python      = $(with_java) .venv/bin/python
 spark_home  = $$(.venv/bin/python -c 'import pyspark; print(*pyspark.__path__)')
 
-.PHONY: help setup run test test-long test-sets check chaos mlflow thrift kafka postgres docs wheel lock clean clean-all
+.PHONY: help setup run test test-long test-soak test-sets check chaos mlflow thrift kafka postgres docs wheel lock clean clean-all
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,8 +32,11 @@ run: setup ## set up, then run every job on the embedded default (ENVIRONMENT=lo
 test: setup ## set up, then run the tests
 	@$(python) -m pytest
 
-test-long: setup ## the longer tests: killed runs, a cluster, Kafka, PostgreSQL, key rotation, tiers, full disks, deliveries in any order; half an hour
-	@$(python) -m pytest -m long
+test-long: setup ## the longer tests: killed runs, a cluster, Kafka, PostgreSQL, tiers, full disks, deliveries in any order; most of an hour
+	@$(python) -m pytest -m "long and not soak"
+
+test-soak: setup ## the longest of the longer tests: rotation of the key, the world by wire, many days of identity; a quarter of an hour
+	@$(python) -m pytest -m soak
 
 test-sets: setup ## the tests of the real data sets, the big ones cut; every file whole with WHOLE=1 (half an hour and more)
 	@LAKEHOUSE_WHOLE_SETS=$(WHOLE) $(python) -m pytest -m sets --timeout=3600

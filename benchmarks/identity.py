@@ -1,6 +1,6 @@
 """Connected components of large graphs: the suite's engine beside GraphFrames, scipy and a union-find, from Parquet to Parquet.
 
-    python benchmarks/identity.py [--nodes 1000000 10000000] [--graphframes-minutes 15] [--increment]
+    python benchmarks/identity.py --folder <folder> [--nodes 1000000 10000000] [--graphframes-minutes 15] [--engines scipy suite]
 
 A graph has persons of geometric size (mean 2.5 ids, joined as chains), one hub of 20,000 and one chain of 2,000; ids are
 random 64-bit numbers, edges come in random order. All engines run one after the other on the same file; the partitions

@@ -24,9 +24,9 @@ from jobs.identity.resolution import Resolved, resolved_all
 from jobs.identity.resolve_customers import all_changes, under_kept_ids
 from jobs.identity.touched import changed_accounts, touched_accounts
 from jobs.lakehouse.contracts import read_contracts
+from jobs.lakehouse.local_rows import empty_rows
 from jobs.lakehouse.session import open_session
 from jobs.lakehouse.settings import load_settings
-from jobs.lakehouse.tables import empty_rows
 
 TABLES = ("customer_ids", "identity_edges", "identity_components", "identity_changes")
 # Of a thousand accounts so many are the second or third of a person; one in 300 uses the tablet.

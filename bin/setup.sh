@@ -202,6 +202,29 @@ set_up_jars() { # stamp, Ivy file, list, folder
   mark_done "$1" "$inputs"
 }
 
+unpack_native() { # jar, folder: Hadoop's native library for each kind of Linux
+  local new=$STAMPS/native.new
+  rm -rf "$new" "$2"
+  .venv/bin/python - "$1" "$new" <<'PYTHON'
+import sys, zipfile
+with zipfile.ZipFile(sys.argv[1]) as jar:
+    jar.extractall(sys.argv[2], [name for name in jar.namelist() if name.startswith("nativelib/Linux-")])
+PYTHON
+  mv "$new/nativelib" "$2"
+  rmdir "$new"
+}
+
+set_up_native() { # the jar that holds the libraries stays out of jars/, which is the classpath
+  local list=conf/native.sha256 folder=jars/native
+  if (cd "$folder" && sha256sum --check --quiet --strict -) <"$list" &>/dev/null; then return; fi
+  set_up_jars native-jars conf/ivy-native.xml conf/native-jars.sha256 .cache/native-jars
+  unpack_native .cache/native-jars/*.jar "$folder"
+  (cd "$folder" && sha256sum --check --quiet --strict -) <"$list" ||
+    fail "what was unpacked into $folder is not what $list names (above); it is refused." \
+      "If conf/ivy-native.xml was changed on purpose, write the list anew:" \
+      "(cd $folder && sha256sum -- */*.so) > $list && make setup"
+}
+
 # ---- local servers -------------------------------------------------------------------------------------------------
 
 find_postgres() { # .setup/postgres says in which folder its programs lie
@@ -251,6 +274,7 @@ main() {
       set_up_python
       set_up_java
       set_up_jars jars conf/ivy.xml conf/jars.sha256 jars
+      set_up_native
       set_up_key
       echo 'setup: everything is in place'
       ;;

@@ -1,4 +1,4 @@
-"""The one door: python -m jobs {list, graph, run, show, restore, identity, requeue, rotate-keys, register, docs, tier, vacuum}."""
+"""The one door: python -m jobs {list, graph, run, show, restore, migrate, identity, requeue, rotate-keys, register, docs, tier, vacuum}."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from importlib.resources import files
 
 from jobs.identity import door as identity
 from jobs.ingest import retries
-from jobs.lakehouse import catalog, dictionary, requeue, rotation, storage
-from jobs.lakehouse.cli import add_run_options, guarded, run_jobs, settings_of
+from jobs.lakehouse import catalog, dictionary, migration, requeue, rotation, storage
+from jobs.lakehouse.cli import add_lake_options, add_run_options, done, run_jobs, settings_of
 from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.graph import mermaid, run_order, upstream
 from jobs.lakehouse.job import NamedJob
@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     """Run jobs, and after a full run print the scoreboard and where to look."""
     jobs = chosen_jobs(options.jobs, options.all, options.start)
     code = run_jobs(jobs, options)
-    if code == 0 and options.all and not options.dry_run and not options.print_config:
+    if code == 0 and options.all and not options.dry_run:
         catalog.tell_what_was_built(settings_of(options))
     return code
 
@@ -92,6 +92,7 @@ def run(options: argparse.Namespace) -> int:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     root = argparse.ArgumentParser(prog="python -m jobs", description=__doc__)
+    root.set_defaults(print_config=False)
     commands = root.add_subparsers(required=True, metavar="command")
     listing = commands.add_parser("list", help="the jobs, what each reads and writes")
     listing.set_defaults(command=list_jobs)
@@ -106,7 +107,8 @@ def parser() -> argparse.ArgumentParser:
     running.set_defaults(command=run)
     catalog.add_commands(commands)
     dictionary.add_commands(commands, all_jobs)
-    identity.add_commands(commands, add_run_options)
+    identity.add_commands(commands, add_lake_options)
+    migration.add_commands(commands)
     requeue.add_commands(commands, all_jobs, retries.retry_of)
     rotation.add_commands(commands)
     storage.add_commands(commands)
@@ -116,7 +118,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks, and give the exit code."""
     options = parser().parse_args(arguments)
-    return guarded(lambda: options.command(options))
+    return done(options.command, options)
 
 
 if __name__ == "__main__":

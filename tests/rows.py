@@ -27,6 +27,7 @@ from pyspark.sql.types import (
 )
 
 from jobs.lakehouse.contracts import Contract, read_contracts
+from jobs.lakehouse.local_rows import local_rows
 
 Row = dict[str, Any]
 CONF_DIR = Path(__file__).parents[1] / "conf"
@@ -66,7 +67,7 @@ def frame_of(spark: SparkSession, contract: Contract | str, *rows: Row) -> DataF
     """The rows as a frame with the contract's columns and types; a column may be null here, whatever the contract says."""
     known = contract_of(contract) if isinstance(contract, str) else contract
     fields = [StructField(field.name, field.dataType) for field in known.schema]
-    return spark.createDataFrame([tuple(row[field.name] for field in fields) for row in rows], StructType(fields))
+    return local_rows(spark, [tuple(row[field.name] for field in fields) for row in rows], StructType(fields))
 
 
 def order_line(**overrides: Any) -> Row:

@@ -17,7 +17,7 @@ from jobs.lakehouse.dictionary import write_docs
 from jobs.lakehouse.graph import run_order, upstream
 from jobs.lakehouse.inputs import WAYS_IN
 from jobs.lakehouse.job import NamedJob
-from jobs.lakehouse.run import ADDED_TO
+from jobs.lakehouse.vault import ADDED_TO
 from tests.rows import CONF_DIR
 
 CHECKOUT = CONF_DIR.parent
@@ -111,6 +111,22 @@ def test_every_table_is_written_by_one_job() -> None:
     tables = {*ADDED_TO, *writers}
     tables = {table for table in tables if table.split(".")[0] in ("silver", "gold", "vault", "ops")}
     assert tables - set(read_contracts(CONF_DIR)) == set(), "tables that are written without a contract"
+
+
+def test_a_gold_table_promises_rows_only_where_what_it_reads_does() -> None:
+    contracts = read_contracts(CONF_DIR)
+
+    def promises_rows(table: str) -> bool:
+        expectations = contracts[table].expectations if table in contracts else ()
+        return any(expected.type == "expect_table_row_count_to_be_between" for expected in expectations)
+
+    unfounded = {
+        table: named.reads
+        for named in JOBS.values()
+        for table in named.writes
+        if table.startswith("gold.") and promises_rows(table) and not any(map(promises_rows, named.reads))
+    }
+    assert unfounded == {}, "a retailer without such a feed could never publish these"
 
 
 def test_everything_that_is_read_is_written_by_someone() -> None:

@@ -29,6 +29,7 @@ from jobs.lakehouse.caching import cached
 from jobs.lakehouse.days import end_of_day
 from jobs.lakehouse.files import folder_exists
 from jobs.lakehouse.job import Job
+from jobs.lakehouse.local_rows import local_rows
 from jobs.lakehouse.measures import accuracy_at, auc_of, bootstrap_sums
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import ChurnSettings, DemandSettings, PrivacySettings
@@ -257,9 +258,7 @@ def build(run: Run) -> None:
     scores += demand_scores(run.keep(cached(weeks)), demand, measured_on, run.settings.simulated)
     names = [name for name in run.contract(TABLE).column_names if name != "run_date"]
     rows = [(run.run_date, *(getattr(score, name) for name in names)) for score in scores]
-    run.publish(
-        TABLE, run.spark.createDataFrame(rows, run.contract(TABLE).schema), date_slices("run_date", [run.run_date])
-    )
+    run.publish(TABLE, local_rows(run.spark, rows, run.contract(TABLE).schema), date_slices("run_date", [run.run_date]))
 
 
 if __name__ == "__main__":

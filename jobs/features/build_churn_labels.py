@@ -10,6 +10,7 @@ from jobs.features.panel import panel_dates
 from jobs.features.visibility import until_lines_excluded
 from jobs.lakehouse.days import end_of_day
 from jobs.lakehouse.job import Job
+from jobs.lakehouse.local_rows import local_rows
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import ChurnSettings, FeatureSettings
 from jobs.lakehouse.tables import date_slices
@@ -42,7 +43,7 @@ def label_windows(spark: SparkSession, days: list[dt.date], churn: ChurnSettings
         for day in days
     ]
     schema = "as_of_date date, as_of timestamp, label_from_date date, label_to_date date, closed_at timestamp"
-    return F.broadcast(spark.createDataFrame(rows, schema))
+    return F.broadcast(local_rows(spark, rows, schema))
 
 
 def heirs(customer_ids: DataFrame, windows: DataFrame) -> DataFrame:

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from jobs.lakehouse.days import end_of_day
 from jobs.lakehouse.differences import differing
+from jobs.lakehouse.local_rows import local_rows
 
 
 def with_customer(rows: DataFrame, customer_ids: DataFrame, kind: str, column: str) -> DataFrame:
@@ -67,7 +68,7 @@ def until_lines_excluded(lines: DataFrame, order_flags: DataFrame, line_flags: D
 def as_of_dates(spark: SparkSession, dates: list[dt.date], time_zone: str) -> DataFrame:
     """One row per as-of date with the instant at which that day ends."""
     rows = [(day, end_of_day(day, time_zone)) for day in dates]
-    return F.broadcast(spark.createDataFrame(rows, "as_of_date date, as_of timestamp"))
+    return F.broadcast(local_rows(spark, rows, "as_of_date date, as_of timestamp"))
 
 
 def as_known(spans: DataFrame, dates: DataFrame) -> DataFrame:

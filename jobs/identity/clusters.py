@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from jobs.identity.links import OVERRIDE
+from jobs.identity.overrides import ALWAYS_JOIN, AS_FOUND, NEVER_JOIN, Pair, Words
 from jobs.lakehouse.identity_settings import LinkSettings
 
 if TYPE_CHECKING:
@@ -23,11 +26,34 @@ class Rules:
 
     Args:
         links: the kinds of links, by name.
-        never: pairs of accounts that a person said never to join, with the moment from which this holds.
+        words: what persons said of pairs of accounts.
     """
 
     links: Mapping[str, LinkSettings]
-    never: Mapping[frozenset[str], int]
+    words: Words
+
+    @cached_property
+    def pairs_of(self) -> Mapping[str, Sequence[Pair]]:
+        """The pairs that somebody said something of, by each of their accounts."""
+        found: dict[str, list[Pair]] = defaultdict(list)
+        for pair in self.words:
+            for account in pair:
+                found[account].append(pair)
+        return dict(found)
+
+    def pairs_among(self, accounts: Set[str]) -> set[Pair]:
+        """The pairs of these accounts that somebody said something of."""
+        if not self.words:
+            return set()
+        return {pair for account in accounts for pair in self.pairs_of.get(account, ()) if pair <= accounts}
+
+    def said(self, pair: Pair, at: int) -> str:
+        """The word that holds of a pair at a moment."""
+        return next((decision for since, decision in reversed(self.words.get(pair, ())) if since <= at), AS_FOUND)
+
+    def holds(self, told: Told, at: int) -> bool:
+        """Whether a link is there at a moment; a person's word lasts until it is taken back."""
+        return told.rule != OVERRIDE or self.said(frozenset((told.account, told.value)), at) == ALWAYS_JOIN
 
     def of(self, told: Told) -> LinkSettings:
         """The settings of a link's kind."""
@@ -39,10 +65,9 @@ class Rules:
 
     def contested(self, story: Sequence[Told]) -> bool:
         """Whether joining everything in the story could break a rule."""
-        if self.never:
-            accounts = {told.account for told in story}
-            if any(pair <= accounts for pair in self.never):
-                return True
+        said = [self.words[pair] for pair in self.pairs_among(accounts_in(story))]
+        if any(decision != ALWAYS_JOIN for words in said for _, decision in words):
+            return True
         if len({told.name for told in story} - {""}) > 1 and any(self.needs_name(told) for told in story):
             return True
         return self.too_many({(told.kind, told.value) for told in story if told.rule and self.is_unique(told.kind)})
@@ -57,10 +82,9 @@ class Rules:
         return bool(told.rule) and not told.name and self.of(told).joins == "not_against_name"
 
     def moments(self, story: Sequence[Told]) -> set[int]:
-        """When a person's word about these accounts begins to hold, where that is later than the accounts themselves."""
-        accounts = {told.account for told in story}
+        """When persons' words about these accounts begin to hold, where that is later than the accounts themselves."""
         first = min(told.at for told in story)
-        return {max(at, first) for pair, at in self.never.items() if pair <= accounts}
+        return {max(at, first) for pair in self.pairs_among(accounts_in(story)) for at, _ in self.words[pair]}
 
     def strength(self, told: Told, at: int) -> tuple[float, ...]:
         """Where a link stands, the strongest least: by priority, then by confidence as it has faded, then the older one."""
@@ -69,6 +93,11 @@ class Rules:
         if link.half_life_days:
             confidence *= 0.5 ** ((at - told.at) / MICROSECONDS_PER_DAY / link.half_life_days)
         return link.priority, -confidence, told.at
+
+
+def accounts_in(story: Sequence[Told]) -> set[str]:
+    """The accounts that a story tells of, those too that a link alone tells of."""
+    return {told.account for told in story} | {told.value for told in story if told.kind == "account"}
 
 
 class Cluster:
@@ -87,7 +116,7 @@ class Cluster:
         if rules.too_many(self.unique | other.unique):
             return False
         accounts = self.accounts | other.accounts
-        return not any(pair <= accounts for pair, since in rules.never.items() if since <= at)
+        return not any(rules.said(pair, at) == NEVER_JOIN for pair in rules.pairs_among(accounts))
 
     def take(self, other: Cluster) -> None:
         """The other's nodes belong here."""
@@ -105,16 +134,18 @@ def clustered(known: Sequence[Told], rules: Rules, at: int) -> tuple[list[list[N
 
     Args:
         known: accounts and links known at the moment.
-        rules: the kinds of links, and who must never be joined.
+        rules: the kinds of links, and what persons said.
         at: the moment, in microseconds.
     """
     clusters: dict[Node, Cluster] = {}
     for told in known:
         if told.account_node not in clusters:
             clusters[told.account_node] = Cluster(told.account_node, told.name, rules)
+        elif told.name:
+            clusters[told.account_node].names.add(told.name)
     refused: list[Told] = []
     links = sorted(
-        (told for told in known if told.rule),
+        (told for told in known if told.rule and rules.holds(told, at)),
         key=lambda told: (*rules.strength(told, at), told.account_origin, told.rule, told.origin, told.group),
     )
     for told in links:

@@ -48,7 +48,10 @@ def by_graphframes(edges: DataFrame) -> DataFrame:
     ids = ids_of(edges)
     with cached(ids), cached(edges):
         found: DataFrame = GraphFrame(ids, edges.where("src <> dst")).connectedComponents()
-        return found.select("id", "component").checkpoint()
+        labels = found.select("id", "component").checkpoint()
+        # GraphFrames leaves its result persisted.
+        found.unpersist()
+        return labels
 
 
 def by_contraction(edges: DataFrame, edges_per_process: int) -> DataFrame:

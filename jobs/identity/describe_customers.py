@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from jobs.lakehouse.deletions import is_deletion
 from jobs.lakehouse.identity_settings import Attribute, IdentitySettings, SurvivorSettings
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.repaired import with_repaired
@@ -44,9 +45,12 @@ def standing(rule: SurvivorSettings) -> Column:
 
 
 def survivor(attribute: Attribute, rule: SurvivorSettings) -> Column:
-    """The value and source of an attribute that survive over all accounts of a customer, as a struct."""
+    """The value and source of an attribute that survive over all accounts of a customer, as a struct.
+
+    A deletion repeats what was last known when it arrives; it tells nothing.
+    """
     column = ATTRIBUTES[attribute]
-    told = F.when(F.col(column).isNotNull(), standing(rule))
+    told = F.when(F.col(column).isNotNull() & ~is_deletion(), standing(rule))
     return F.max_by(F.struct(F.col(column).alias("value"), "source"), told).alias(f"_{attribute}")
 
 

@@ -85,15 +85,17 @@ def explain(options: argparse.Namespace) -> int:
     """Print a customer's accounts and identifiers, and each link between them with its rule, source, times and fate.
 
     Raises:
-        DataError: there is no such customer now.
+        DataError: there is no such customer now; where it was merged into others, the message names them.
     """
     settings = settings_of(options)
     spark = open_session(settings, "customer-lakehouse")
     ids, edges = _table(spark, settings, "silver.customer_ids"), _table(spark, settings, "silver.identity_edges")
     members = held_by(ids, options.customer_id).count()
     if not members:
-        past = ids.where(F.col("customer_id") == options.customer_id).select("valid_to").limit(1).collect()
-        told = "was merged into another; silver.identity_changes says which" if past else "is not known"
+        changes = _table(spark, settings, "silver.identity_changes")
+        later = changes.where(F.col("from_customer_id") == options.customer_id).orderBy("changed_at", "to_customer_id")
+        became = [row["to_customer_id"] for row in later.limit(SHOWN_EDGES).collect()]
+        told = f"holds no account any more; they went to {', '.join(became)}" if became else "is not known"
         raise DataError(f"customer {options.customer_id} {told}")
     found = edges_of(ids, edges, options.customer_id).limit(SHOWN_EDGES + 1).collect()
     sys.stdout.write(f"{options.customer_id}: {members} accounts and identifiers, {len(found)} links\n")

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.identity.links import OVERRIDE, RECORD_LINK, as_edges, between_accounts
+from jobs.identity.links import NAMES, OVERRIDE, RECORD_LINK, as_edges, between_accounts
 from jobs.identity.origins import with_origin
-from jobs.identity.overrides import always_joined, never_joined
+from jobs.identity.overrides import Words, once_joined, words_of
 from jobs.lakehouse.identity_settings import LinkSettings
 
 ACCOUNTS, IDENTIFIERS = "silver.accounts", "silver.identifiers"
@@ -23,23 +23,25 @@ class Evidence(NamedTuple):
     """What customers are resolved from.
 
     Args:
-        accounts: one row per account: `account_id`, `account_origin`, `arrived_at`, `name_token`.
+        accounts: one row per account: `account_id`, `account_origin`, `arrived_at`, `name_token`, `named_at`.
         identifiers: rows of silver.identifiers with `account_origin` and `identifier_origin`.
         pairs: links between accounts, as `between_accounts` makes them.
-        never: pairs of accounts that must not be one customer, with the moment from which this holds.
+        words: what persons said of pairs of accounts.
     """
 
     accounts: DataFrame
     identifiers: DataFrame
     pairs: DataFrame
-    never: Mapping[frozenset[str], int]
+    words: Words
 
 
 def known_accounts(accounts: DataFrame) -> DataFrame:
-    """One row per account: when it first arrived, and the first name that it was told with."""
-    named = F.when(F.col("name_token").isNotNull(), F.struct("arrived_at", "revision"))
+    """One row per account: when it first arrived, the first name that it was told with, and when that was."""
+    is_named = F.col("name_token").isNotNull()
     return accounts.groupBy("account_id").agg(
-        F.min("arrived_at").alias("arrived_at"), F.min_by("name_token", named).alias("name_token")
+        F.min("arrived_at").alias("arrived_at"),
+        F.min_by("name_token", F.when(is_named, F.struct("arrived_at", "revision"))).alias("name_token"),
+        F.min(F.when(is_named, F.col("arrived_at"))).alias("named_at"),
     )
 
 
@@ -50,6 +52,7 @@ def accepted_links(record_links: DataFrame) -> DataFrame:
         F.col("right_account_id").alias("other_account_id"),
         "arrived_at",
         F.col("match_probability").alias("confidence"),
+        F.lit(True).alias("holds"),
     )
 
 
@@ -65,13 +68,13 @@ def evidence_of(tables: Mapping[str, DataFrame], links: Links, rotated: DataFram
     seen = with_origin(identifiers, "account_id", "account_origin", rotated)
     pairs = [
         _as_pairs(rows, rule, links, rotated)
-        for rule, rows in ((RECORD_LINK, accepted_links(record_links)), (OVERRIDE, always_joined(overrides)))
+        for rule, rows in ((RECORD_LINK, accepted_links(record_links)), (OVERRIDE, once_joined(overrides)))
     ]
     return Evidence(
         with_origin(known_accounts(accounts), "account_id", "account_origin", rotated),
         with_origin(seen, "identifier_value", "identifier_origin", rotated),
         pairs[0].unionByName(pairs[1]),
-        never_joined(overrides),
+        words_of(overrides),
     )
 
 
@@ -82,7 +85,7 @@ def _as_pairs(pairs: DataFrame, rule: str, links: Links, rotated: DataFrame | No
 
 def all_edges(evidence: Evidence, links: Links, blocked: DataFrame) -> DataFrame:
     """All edges that the evidence tells, those between accounts too."""
-    names = evidence.accounts.select("account_id", "name_token")
+    names = evidence.accounts.select(*NAMES)
     edges = as_edges(evidence.identifiers, names, links, blocked)
     return edges.unionByName(evidence.pairs, allowMissingColumns=True)
 
@@ -113,6 +116,6 @@ def edges_on(evidence: Evidence, values: DataFrame, links: Links, blocked: DataF
             values, on=value, how="left_anti"
         )
         seen = seen.unionByName(beside.join(owners, on="account_id", how="left_semi"))
-    names = evidence.accounts.join(owners, on="account_id", how="left_semi").select("account_id", "name_token")
+    names = evidence.accounts.join(owners, on="account_id", how="left_semi").select(*NAMES)
     edges = as_edges(seen, names, links, blocked)
     return edges.join(values, on=value, how="left_semi") if limited else edges

@@ -34,7 +34,7 @@ def as_history(told: DataFrame, rules: Rules) -> DataFrame:
 
     Args:
         told: the columns `COLUMNS`; an account by itself has no rule, `at` is its arrival in microseconds.
-        rules: the kinds of links, and who must never be joined.
+        rules: the kinds of links, and what persons said.
     """
     ordered = told.select(*COLUMNS).repartition("component")
     ordered = ordered.sortWithinPartitions(
@@ -91,7 +91,7 @@ def history_of(
         story: accounts and links in the order in which they became known.
         exact: for each of them, whether the stricter of the two ids counts it.
         owned: for each of them, whether its identifier belongs to this group of those that share it; no other is told.
-        rules: the kinds of links, and who must never be joined.
+        rules: the kinds of links, and what persons said.
     """
     spans, refused = replayed(story, rules)
     sure = [told for told, is_exact in zip(story, exact, strict=True) if is_exact or not told.rule]

@@ -28,7 +28,7 @@ def resolved_of(evidence: Evidence, accounts: DataFrame, settings: IdentitySetti
         edges_on(evidence, values, settings.links, blocked).unionByName(pairs, allowMissingColumns=True).checkpoint()
     )
     told = only_of(as_told(beside, settings.links), accounts)
-    return resolved(only_of(evidence.accounts, accounts), only_of(beside, accounts), told, evidence.never, settings)
+    return resolved(only_of(evidence.accounts, accounts), only_of(beside, accounts), told, evidence.words, settings)
 
 
 def only_of(rows: DataFrame, accounts: DataFrame) -> DataFrame:

@@ -14,14 +14,15 @@ from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.keys import Keys
 from jobs.lakehouse.linking_settings import LinkingModel, LinkingSettings
+from jobs.lakehouse.local_rows import local_rows
 from jobs.lakehouse.personal import opened
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.vault import VALUES
 
-LINKS, REVIEWS, STORES = "silver.record_links", "silver.link_reviews", "silver.stores"
+LINKS, STORES = "silver.record_links", "silver.stores"
 JOB = Job(
     reads=("silver.accounts", STORES, VALUES),
-    writes=(LINKS, REVIEWS),
+    writes=(LINKS,),
     settings=(LinkingSettings,),
     can_lack=(STORES,),
 )
@@ -117,14 +118,24 @@ def as_record_links(pairs: DataFrame, told: DataFrame, model: LinkingModel) -> D
     )
 
 
-def as_reviews(links: DataFrame, told: DataFrame) -> DataFrame:
-    """One row per pair to be looked at, with what may be shown of its accounts."""
-    open_links = links.where("decision = 'review'").drop("decision", "linking_rules", "match_weight")
-    for side in ("left", "right"):
-        shown = [F.col(name).alias(f"{side}_{name}") for name in ("name_masked", "phone_masked", "city")]
-        of_side = told.select(F.col("account_id").alias(f"{side}_account_id"), *shown)
-        open_links = open_links.join(of_side, on=f"{side}_account_id", how="inner")
-    return open_links
+def with_kept_probabilities(links: DataFrame, published: DataFrame) -> DataFrame:
+    """The links; a pair of which the same was decided by the same rules keeps the probability that was published.
+
+    Each account that comes shifts what is learned from all of them, and with it every pair a little: who is who would have to be
+    told anew of everybody, though nothing was decided otherwise.
+
+    Args:
+        links: the rows of `as_record_links`.
+        published: the links as they were published last.
+    """
+    same, figures = (
+        ["left_account_id", "right_account_id", "decision", "linking_rules"],
+        ["match_probability", "match_weight"],
+    )
+    before = published.select(*same, F.struct(*figures).alias("_kept"))
+    joined = links.join(before, on=same, how="left")
+    kept = {name: F.coalesce(F.col("_kept").getField(name), F.col(name)) for name in figures}
+    return joined.withColumns(kept).select(*links.columns)
 
 
 def build(run: Run) -> None:
@@ -138,10 +149,10 @@ def build(run: Run) -> None:
     pairs = pd.DataFrame(columns=PAIR_COLUMNS)
     if run.has(VALUES):
         pairs = as_pairs(told, run.read(VALUES), run.keys(), settings.rules, settings)
-    found = run.spark.createDataFrame(pairs, PAIR_SCHEMA) if len(pairs) else run.spark.createDataFrame([], PAIR_SCHEMA)
+    found = run.spark.createDataFrame(pairs, PAIR_SCHEMA) if len(pairs) else local_rows(run.spark, [], PAIR_SCHEMA)
     links = as_record_links(found, told, settings.rules)
-    run.publish(LINKS, links)
-    run.publish(REVIEWS, as_reviews(links, told))
+    published = run.previous(LINKS)
+    run.publish(LINKS, links if published is None else with_kept_probabilities(links, published))
 
 
 if __name__ == "__main__":

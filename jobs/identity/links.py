@@ -12,7 +12,9 @@ from jobs.lakehouse.identity_settings import LinkSettings
 RECORD_LINK, OVERRIDE = "record_link", "override"
 ALWAYS, NEVER = "always", "never"
 NOBODY = ""  # the group of an identifier that all its accounts share
-LOW_CONFIDENCE = "low_confidence"
+LOW_CONFIDENCE, TAKEN_BACK = "low_confidence", "taken_back"
+# What of an account a link needs to know.
+NAMES = ("account_id", "name_token", "named_at")
 
 
 def setting_of(links: Mapping[str, LinkSettings], name: str, rule: str = "rule") -> Column:
@@ -75,8 +77,19 @@ def with_owner(seen: DataFrame) -> DataFrame:
     return seen.withColumn("is_owner", F.col("identifier_group") == owner)
 
 
+def named_later(joining: DataFrame, links: Mapping[str, LinkSettings]) -> DataFrame:
+    """One more link for each account that was told with a name only after its value: to the name's group, from then on."""
+    later = joining.where("later_name is not null").drop("identifier_group")
+    told = later.withColumns({"name_token": F.col("later_name"), "arrived_at": F.col("named_at")})
+    grouped = with_group(told, links).where(setting_of(links, "joins").isin("not_against_name", "with_same_name"))
+    return grouped.withColumns({"is_owner": F.lit(False), "later_name": F.lit(None).cast("string")})
+
+
 def of_unnamed(joining: DataFrame, links: Mapping[str, LinkSettings]) -> DataFrame:
-    """One more link for each unnamed account on a value that named ones share: to the first name's group, once both are there."""
+    """One more link for each unnamed account on a value that named ones share: to the first name's group, once both are there.
+
+    An account that was named before that has none.
+    """
     of_value = Window.partitionBy("rule", "identifier_value")
     named = F.when(F.col("name_token").isNotNull(), F.struct("arrived_at", "account_origin", "identifier_group"))
     joins = joining.where(setting_of(links, "joins") == "not_against_name").withColumn(
@@ -85,6 +98,7 @@ def of_unnamed(joining: DataFrame, links: Mapping[str, LinkSettings]) -> DataFra
     return (
         joins.where("name_token is null and _first is not null")
         .withColumn("arrived_at", F.greatest("arrived_at", F.col("_first.arrived_at")))
+        .where("later_name is null or arrived_at < named_at")
         .withColumns({"identifier_group": F.col("_first.identifier_group"), "is_owner": F.lit(False)})
         .drop("_first")
     )
@@ -95,13 +109,22 @@ def as_edges(
 ) -> DataFrame:
     """One row per account and identifier: by what rule it joins, with what confidence, or why it does not.
 
+    `name_token` is the account's name where it was known when the identifier was seen, `later_name` where it came later.
+
     Args:
         identifiers: rows of silver.identifiers with `account_origin` and `identifier_origin`.
-        names: `account_id` and `name_token`, the first name that the account was told with.
+        names: the columns `NAMES`: the first name that the account was told with, and when.
         links: the settings of each kind.
         blocked: `rule` and `identifier_value` of what must never join.
     """
     seen = identifiers.withColumn("rule", F.col("identifier_kind")).join(names, on="account_id", how="left")
+    is_later = F.col("named_at") > F.col("arrived_at")
+    seen = seen.withColumns(
+        {
+            "later_name": F.when(is_later, F.col("name_token")),
+            "name_token": F.when(~is_later, F.col("name_token")),
+        }
+    )
     told = judged(with_group(seen, links), links, blocked)
     return with_owner(told).withColumns(
         {
@@ -113,7 +136,9 @@ def as_edges(
 
 def as_told(edges: DataFrame, links: Mapping[str, LinkSettings]) -> DataFrame:
     """The edges that may join, as the replay reads them; of a refused one the owner alone is told, by a link of its own."""
-    joining = edges.where("refusal_reason is null")
+    # A word that was taken back held for a time; the replay knows until when.
+    joining = edges.where(f"refusal_reason is null or refusal_reason = '{TAKEN_BACK}'")
+    joining = joining.unionByName(named_later(joining, links))
     owned = edges.where("refusal_reason = 'does_not_join' and is_owner").withColumn(
         "identifier_group", F.concat(F.lit("account:"), F.col("account_id"))
     )
@@ -126,7 +151,7 @@ def between_accounts(pairs: DataFrame, rule: str, links: Mapping[str, LinkSettin
     """Pairs of accounts as edges: from the first account of each pair to the other.
 
     Args:
-        pairs: `account_id`, `other_account_id`, `arrived_at`, `confidence`, with origins `account_origin` and `other_origin`.
+        pairs: `account_id`, `other_account_id`, `arrived_at`, `confidence`, `holds`, with origins `account_origin` and `other_origin`.
         rule: `record_link` or `override`.
         links: the settings of each kind; a rule that is not among them joins nothing.
     """
@@ -142,12 +167,13 @@ def between_accounts(pairs: DataFrame, rule: str, links: Mapping[str, LinkSettin
         F.col("other_origin").alias("identifier_origin"),
         "confidence",
         (
-            F.when(F.col("confidence") < links[rule].min_confidence, LOW_CONFIDENCE)
+            F.when(~F.col("holds"), TAKEN_BACK).when(F.col("confidence") < links[rule].min_confidence, LOW_CONFIDENCE)
             if is_told
             else F.lit("does_not_join")
         ).alias("refusal_reason"),
         F.lit(rule).alias("source"),
-        F.lit(None).cast("string").alias("name_token"),
+        *[F.lit(None).cast("string").alias(name) for name in ("name_token", "later_name")],
+        F.lit(None).cast("timestamp").alias("named_at"),
         F.lit(False).alias("is_owner"),
         F.lit(is_told and links[rule].is_exact).alias("is_exact"),
     )

@@ -211,7 +211,7 @@ def replayed(story: Sequence[Told], rules: Rules) -> tuple[list[Span], list[Told
 
     Args:
         story: accounts and links in the order in which they became known, accounts before links of the same moment.
-        rules: the kinds of links, and who must never be joined.
+        rules: the kinds of links, and what persons said.
     """
     replay = Replay()
     if not rules.contested(story):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from pyspark.sql import DataFrame
@@ -12,7 +11,8 @@ from jobs.identity.clusters import Rules
 from jobs.identity.components import node_id, with_components
 from jobs.identity.evidence import Evidence, all_edges
 from jobs.identity.history import as_history
-from jobs.identity.links import NOBODY, as_told
+from jobs.identity.links import NOBODY, OVERRIDE, as_told
+from jobs.identity.overrides import Words
 from jobs.lakehouse.identity_settings import IdentitySettings
 
 TOLD = (
@@ -20,6 +20,8 @@ TOLD = (
     "identifier_origin", "arrived_at", "is_exact", "is_owner", "name_token", "confidence",
 )  # fmt: skip
 EDGE = ("account_id", "rule", "identifier_value")
+IS_WORD_ASIDE = f"is_put_aside and rule = '{OVERRIDE}'"
+IS_LINK_ASIDE = f"is_put_aside and rule not in ('', '{OVERRIDE}')"
 
 
 class Resolved(NamedTuple):
@@ -37,14 +39,17 @@ class Resolved(NamedTuple):
 
 
 def as_stories(accounts: DataFrame, told: DataFrame) -> DataFrame:
-    """One row per account by itself and per link that may join, with its two nodes.
+    """One row per account by itself, another where its name came later, and one per link that may join, with its two nodes.
 
     Args:
-        accounts: `account_id`, `account_origin`, `arrived_at`, `name_token`.
+        accounts: `account_id`, `account_origin`, `arrived_at`, `name_token`, `named_at`.
         told: the columns `TOLD`.
     """
+    is_named = F.coalesce(F.col("named_at") <= F.col("arrived_at"), F.lit(False))
+    first = accounts.withColumn("name_token", F.when(is_named, F.col("name_token")))
+    named = accounts.where("named_at > arrived_at").withColumn("arrived_at", F.col("named_at"))
     empty = {name: F.lit("") for name in ("rule", "identifier_kind", "identifier_value", "identifier_origin")}
-    alone = accounts.withColumns(empty | {"identifier_group": F.lit(NOBODY)})
+    alone = first.unionByName(named).withColumns(empty | {"identifier_group": F.lit(NOBODY)})
     alone = alone.withColumns({"is_exact": F.lit(True), "is_owner": F.lit(True), "confidence": F.lit(1.0)})
     rows = alone.select(*TOLD).unionByName(told.select(*TOLD))
     account = node_id(F.lit("account"), F.concat_ws("\0", "account_id", F.lit(NOBODY)))
@@ -53,12 +58,15 @@ def as_stories(accounts: DataFrame, told: DataFrame) -> DataFrame:
     return rows.withColumns({"at": F.unix_micros("arrived_at"), "name": F.coalesce("name_token", F.lit(""))})
 
 
-def with_component(stories: DataFrame, settings: IdentitySettings) -> DataFrame:
+def with_component(stories: DataFrame, settings: IdentitySettings, has_words: bool) -> DataFrame:
     """The rows with the component that they lie in and its links; of a suspicious one each account is alone, and its links are marked.
+
+    A person's word holds there too.
 
     Args:
         stories: rows with `src` and `dst`.
         settings: the engine, and the most links that a component may have.
+        has_words: whether any person said anything.
     """
     components = with_components(stories.select("src", "dst"), settings)
     placed = stories.join(components.selectExpr("id as src", "component as component_id"), on="src", how="inner")
@@ -66,8 +74,15 @@ def with_component(stories: DataFrame, settings: IdentitySettings) -> DataFrame:
     marked = placed.join(sizes, on="component_id", how="inner").withColumn(
         "is_put_aside", F.col("link_count") > settings.max_links_per_component
     )
+    marked = marked.withColumn("_alone", F.col("src"))
+    if has_words:
+        marked = marked.checkpoint()
+        words = with_components(marked.where(IS_WORD_ASIDE).select("src", "dst"), settings)
+        said = words.selectExpr("id as src", "component as _said")
+        marked = marked.join(said, on="src", how="left").withColumn("_alone", F.coalesce("_said", "src")).drop("_said")
     # Alone, an account is a component of its own: the replay takes whole components into one process.
-    return marked.withColumn("component", F.when(F.col("is_put_aside"), F.col("src")).otherwise(F.col("component_id")))
+    component = F.when(F.col("is_put_aside"), F.col("_alone")).otherwise(F.col("component_id"))
+    return marked.withColumn("component", component).drop("_alone")
 
 
 def as_members(placed: DataFrame) -> DataFrame:
@@ -92,7 +107,7 @@ def as_customer_ids(history: DataFrame, placed: DataFrame) -> DataFrame:
         placed: the rows of `with_component`.
     """
     alone = placed.where("is_put_aside").select("component", "component_id").distinct()
-    held = history.where("customer_id is not null").join(F.broadcast(alone), on="component", how="left")
+    held = history.where("customer_id is not null").join(alone, on="component", how="left")
     return held.select(
         *("identifier_kind", "identifier_value", "customer_id", "customer_id_exact"),
         F.timestamp_micros("since").alias("valid_from"),
@@ -104,16 +119,29 @@ def as_customer_ids(history: DataFrame, placed: DataFrame) -> DataFrame:
     )
 
 
-def as_judged_edges(edges: DataFrame, suspicious: DataFrame, refused: DataFrame) -> DataFrame:
+def cut_edges(refused: DataFrame, placed: DataFrame) -> DataFrame:
+    """One row per edge of which nothing joins: an account without a name has two links on a value that named ones share.
+
+    Args:
+        refused: the links that the replay refused, each with its `identifier_group`.
+        placed: the rows of `with_component`.
+    """
+    lost = refused.groupBy(*EDGE).agg(F.countDistinct("identifier_group").alias("_lost"))
+    told = placed.where("rule <> ''").join(lost.select(*EDGE), on=list(EDGE), how="left_semi")
+    told = told.groupBy(*EDGE).agg(F.countDistinct("identifier_group").alias("_told"))
+    return lost.join(told, on=list(EDGE), how="inner").where("_lost = _told").select(*EDGE)
+
+
+def as_judged_edges(edges: DataFrame, suspicious: DataFrame, cut: DataFrame) -> DataFrame:
     """The edges with their fate: why each does not join, as things stand.
 
     Args:
         edges: all links.
         suspicious: those of components that were put aside.
-        refused: those that the replay cut.
+        cut: those that the replay cut, each once.
     """
     put_aside = suspicious.select(*EDGE).distinct().withColumn("_later", F.lit("suspicious_component"))
-    cut = refused.select(*EDGE).distinct().withColumn("_later", F.lit("contradicts"))
+    cut = cut.withColumn("_later", F.lit("contradicts"))
     judged = edges.join(put_aside.unionByName(cut), on=list(EDGE), how="left")
     judged = judged.withColumn("refusal_reason", F.coalesce("refusal_reason", "_later")).drop("_later")
     return judged.withColumn("is_accepted", F.col("refusal_reason").isNull())
@@ -123,27 +151,28 @@ def resolved(
     accounts: DataFrame,
     edges: DataFrame,
     told: DataFrame,
-    never: Mapping[frozenset[str], int],
+    words: Words,
     settings: IdentitySettings,
 ) -> Resolved:
     """The customers of these accounts, under the names that the links alone give, and the edges with their fate.
 
     Args:
-        accounts: `account_id`, `account_origin`, `arrived_at`, `name_token`.
+        accounts: `account_id`, `account_origin`, `arrived_at`, `name_token`, `named_at`.
         edges: all links of these accounts.
         told: those of them that may join, as `as_told` makes them.
-        never: pairs of accounts that must not be one customer, with the moment from which this holds.
+        words: what persons said of pairs of accounts.
         settings: the kinds of links, the engine and its sizes.
     """
     # Checkpoints: what follows is planned from the rows, not from all that led to them.
     stories = as_stories(accounts, told).checkpoint()
-    placed = with_component(stories, settings).checkpoint()
-    history = as_history(placed.where("not is_put_aside or rule = ''"), Rules(settings.links, never)).checkpoint()
-    put_aside, refused = placed.where("is_put_aside and rule <> ''"), history.where("customer_id is null")
-    return Resolved(as_customer_ids(history, placed), as_judged_edges(edges, put_aside, refused), as_members(placed))
+    placed = with_component(stories, settings, bool(words)).checkpoint()
+    history = as_history(placed.where(f"not ({IS_LINK_ASIDE})"), Rules(settings.links, words)).checkpoint()
+    put_aside, refused = placed.where(IS_LINK_ASIDE), history.where("customer_id is null")
+    judged = as_judged_edges(edges, put_aside, cut_edges(refused, placed))
+    return Resolved(as_customer_ids(history, placed), judged, as_members(placed))
 
 
 def resolved_all(evidence: Evidence, settings: IdentitySettings, blocked: DataFrame) -> Resolved:
     """The customers of all accounts."""
     edges = all_edges(evidence, settings.links, blocked).checkpoint()
-    return resolved(evidence.accounts, edges, as_told(edges, settings.links), evidence.never, settings)
+    return resolved(evidence.accounts, edges, as_told(edges, settings.links), evidence.words, settings)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Set
+from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -9,17 +10,17 @@ from pyspark.sql import functions as F
 from jobs.identity.evidence import ACCOUNTS, IDENTIFIERS, OVERRIDES, RECORD_LINKS, TABLES, Evidence, Links, evidence_of
 from jobs.identity.increment import incremented
 from jobs.identity.resolution import Resolved, resolved_all
-from jobs.identity.stable_ids import IDS, RENAME, as_changes, as_renames, renames, with_kept_ids
+from jobs.identity.stable_ids import IDS, as_changes, as_moves, as_renames, renames, with_kept_ids
 from jobs.identity.touched import changed_accounts, touched_accounts
 from jobs.lakehouse.basis import changed_inputs, read_before
 from jobs.lakehouse.caching import checkpoints
 from jobs.lakehouse.differences import differing
 from jobs.lakehouse.identity_settings import IdentitySettings
 from jobs.lakehouse.job import Job
+from jobs.lakehouse.local_rows import empty_rows, local_rows
 from jobs.lakehouse.personal import token_of
 from jobs.lakehouse.personal_kinds import PersonalKind, normalised
 from jobs.lakehouse.run import Run
-from jobs.lakehouse.tables import empty_rows
 from jobs.lakehouse.vault import VALUES
 
 EDGES_TABLE, IDS_TABLE, CHANGES = "silver.identity_edges", "silver.customer_ids", "silver.identity_changes"
@@ -35,12 +36,26 @@ PERSONAL_KINDS: Mapping[str, PersonalKind] = {
 }  # fmt: skip
 
 
+class Renamed(NamedTuple):
+    """What of the analytic ids is another than found or than published.
+
+    Args:
+        ids: the rows of `renames`.
+        before: the customer ids as they were published last, of those at least whose accounts may have gone elsewhere.
+        now: the same customers' ids, under the names that are kept.
+    """
+
+    ids: DataFrame
+    before: DataFrame
+    now: DataFrame
+
+
 def blocked_values(run: Run) -> DataFrame:
     """One row per value that the settings block, as its token."""
     links = run.part(IdentitySettings).links
     listed = [(rule, value) for rule, link in links.items() for value in link.blocked_values]
     rows = [(rule, _token(run, rule, value)) for rule, value in listed]
-    return run.spark.createDataFrame(rows, "rule string, identifier_value string")
+    return local_rows(run.spark, rows, "rule string, identifier_value string")
 
 
 def _token(run: Run, rule: str, value: str) -> str:
@@ -52,8 +67,10 @@ def _token(run: Run, rule: str, value: str) -> str:
 
 def under_kept_ids(
     found: DataFrame, published: DataFrame | None, among: tuple[DataFrame, DataFrame] | None = None
-) -> tuple[DataFrame, DataFrame | None]:
-    """The customer ids under the names that were published, and the analytic ones that differ from those found.
+) -> tuple[DataFrame, Renamed | None]:
+    """The customer ids under the names that were published, and what of the analytic ones is another than found, or than published.
+
+    Needs a checkpoint folder.
 
     Args:
         found: the customer ids under the names that the links alone give.
@@ -64,28 +81,36 @@ def under_kept_ids(
         return found, None
     claims = among or (found, published)
     renamed = [renames(*claims, column).checkpoint() for column in IDS]
-    return with_kept_ids(found, renamed), renamed[0]
+    # What changed is read off the ids several times.
+    kept = with_kept_ids(found, renamed).checkpoint()
+    return kept, Renamed(renamed[0], claims[1], kept if among is None else with_kept_ids(claims[0], renamed))
 
 
 def all_changes(
-    customer_ids: DataFrame, renamed: DataFrame | None, written: DataFrame | None, as_of: Column
+    customer_ids: DataFrame, renamed: Renamed | None, written: DataFrame | None, as_of: Column
 ) -> DataFrame:
-    """All merges and splits that the history tells, and each rename since the first run.
+    """All merges and splits that the history tells, and all that was ever written down: renames, and moves that the history tells no more.
+
+    Needs a checkpoint folder.
 
     Args:
         customer_ids: the history, with `_ended_by`.
-        renamed: ids that were kept in this run.
+        renamed: what `under_kept_ids` tells of this run.
         written: the changes as they were published last.
         as_of: the end of the run's day.
     """
-    changes = as_changes(customer_ids)
-    names = changes.columns
-    key = ["from_customer_id", "to_customer_id"]
-    before = None if written is None else written.where(F.col("change_kind") == RENAME).select(*names)
+    changes = as_changes(customer_ids).checkpoint()
+    names, pair = changes.columns, ["from_customer_id", "to_customer_id"]
+    told = changes
     if renamed is not None:
-        now = as_renames(renamed, customer_ids, as_of).select(*names)
-        before = now if before is None else before.unionByName(now.join(before, on=key, how="left_anti"))
-    return changes if before is None else changes.unionByName(before)
+        told = told.unionByName(as_moves(renamed.before, renamed.now, changes, as_of).select(*names)).checkpoint()
+        # That one id became the other is told once.
+        known = told.select(*pair) if written is None else told.select(*pair).union(written.select(*pair))
+        kept = as_renames(renamed.ids, customer_ids, as_of).select(*names)
+        told = told.unionByName(kept.join(known, on=pair, how="left_anti"))
+    if written is None:
+        return told
+    return told.unionByName(written.select(*names).join(told, on=["changed_at", *pair], how="left_anti"))
 
 
 def rotated_tokens(values: DataFrame | None) -> DataFrame | None:
@@ -154,7 +179,8 @@ def is_rotated(then: DataFrame | None, now: DataFrame | None) -> bool:
 
 def build(run: Run) -> None:
     settings = run.part(IdentitySettings)
-    run.keep(checkpoints(run.spark, f"{run.lake.root}/_checkpoints"))
+    # Streams keep theirs in _checkpoints, and go on beside this.
+    run.keep(checkpoints(run.spark, f"{run.lake.root}/_checkpoints_of_customers"))
     rotated = rotated_tokens(run.read(VALUES) if run.has(VALUES) else None)
     now, blocked = evidence_now(run, settings.links, rotated), blocked_values(run)
     published, claims = published_before(run), None

@@ -10,8 +10,9 @@ from pyspark.sql import functions as F
 from jobs.identity.evidence import Evidence, Links, edges_on, values_of
 from jobs.identity.links import as_told
 from jobs.lakehouse.differences import differing
+from jobs.lakehouse.local_rows import local_rows
 
-ACCOUNT = ("account_id", "arrived_at", "name_token")
+ACCOUNT = ("account_id", "arrived_at", "name_token", "named_at")
 SEEN = (
     "account_id", "identifier_kind", "identifier_value", "arrived_at", "source", "first_seen_at", "last_seen_at",
     "seen_count", "_record_id",
@@ -55,12 +56,12 @@ def touched_accounts(
 def changed_accounts(before: Evidence, now: Evidence) -> DataFrame:
     """One row per account of which something is told that was not, or no longer: itself, an identifier, another account."""
     pairs = differing(before.pairs, now.pairs, *PAIR)
-    words = sorted({account for pair, _ in before.never.items() ^ now.never.items() for account in pair})
+    words = sorted({account for pair, _ in before.words.items() ^ now.words.items() for account in pair})
     spark = now.accounts.sparkSession
     told = [
         pairs.select("account_id"),
         pairs.select(F.col("identifier_value").alias("account_id")),
-        spark.createDataFrame([(account,) for account in words], "account_id string"),
+        local_rows(spark, [(account,) for account in words], "account_id string"),
     ]
     # What was not written since is the same frame, and need not be read.
     if before.accounts is not now.accounts:

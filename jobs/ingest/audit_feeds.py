@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.job import Job
+from jobs.lakehouse.local_rows import local_rows
 from jobs.lakehouse.quality import Audited
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.sources import Source
@@ -88,7 +89,7 @@ def build(run: Run) -> None:
     broken = sum(not entry.is_met for entry in audited)
     run.facts["feeds"] = f"{len(known)} of {len(run.sources)} delivered, {broken} promises not kept"
     run.judge(audited, "the owner of the feed can tell why; `severity: warning` lets runs go on")
-    rows = run.spark.createDataFrame([(run.run_date, *row) for row in feeds], run.contract(TABLE).schema)
+    rows = local_rows(run.spark, [(run.run_date, *row) for row in feeds], run.contract(TABLE).schema)
     run.publish(TABLE, rows, date_slices("run_date", [run.run_date]))
 
 

@@ -7,8 +7,8 @@ from pyspark.sql import functions as F
 
 from jobs.ingest.cleaning import publish_mapped
 from jobs.lakehouse.job import Job
+from jobs.lakehouse.local_rows import empty_rows
 from jobs.lakehouse.run import Run
-from jobs.lakehouse.tables import empty_rows
 
 JOB = Job(reads=("bronze.*",), writes=("silver.events",), fills_without_feeds=True)
 TABLE = "silver.events"

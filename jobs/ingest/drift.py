@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pyspark.sql import functions as F
 
-from jobs.ingest.shapes import Shape, field_in_file, retyped, undeclared
+from jobs.ingest.shapes import Shape, field_in_file, retyped, shown, undeclared
 from jobs.lakehouse.ledger import AUDITS
 from jobs.lakehouse.quality import Audited
 from jobs.lakehouse.run import Run
@@ -34,7 +34,7 @@ def audit_drift(run: Run, source: Source, shape: Shape) -> None:
     """
     if not shape:
         return
-    before = last_shape(run, source)
+    shape, before = shown(shape, source), last_shape(run, source)
     found = {DECLARED: undeclared(shape, source), PRESENT: missing(shape, source), KEPT: retyped(before, shape)}
     run.judge([*as_warnings(source, found), _kept_kinds(source, {**before, **shape})], "")
 
@@ -62,6 +62,7 @@ class Watch:
         """
         if not shape:
             return
+        shape = shown(shape, source)
         known = last_shape(run, source) if self.known is None else self.known
         found = {DECLARED: undeclared(shape, source), PRESENT: missing(shape, source), KEPT: retyped(known, shape)}
         news = {what: [name for name in names if (what, name) not in self.told] for what, names in found.items()}
@@ -99,4 +100,4 @@ def last_shape(run: Run, source: Source) -> Shape:
     )
     row = own.orderBy(F.desc("audited_at")).select("observed").first()
     found: Shape = json.loads(row["observed"]) if row else {}
-    return found
+    return shown(found, source)

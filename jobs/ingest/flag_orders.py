@@ -14,8 +14,8 @@ from jobs.ingest.unusual_returns import as_abnormal_returns
 from jobs.lakehouse.caching import cached
 from jobs.lakehouse.cleaning_settings import CleaningSettings
 from jobs.lakehouse.job import Job
+from jobs.lakehouse.local_rows import empty_rows
 from jobs.lakehouse.run import Run
-from jobs.lakehouse.tables import empty_rows
 
 ORDER_FLAGS, LINE_FLAGS = "silver.order_flags", "silver.order_line_flags"
 JOB = Job(
@@ -95,9 +95,10 @@ def as_order_flags(marked: dict[str, DataFrame]) -> DataFrame:
 
 def build(run: Run) -> None:
     settings = run.part(CleaningSettings)
-    lines, events = current(run.read("silver.order_lines")), run.read("silver.events")
+    revisions, events = run.read("silver.order_lines"), run.read("silver.events")
+    lines = current(revisions)
     # Few rows, from many: worked out once for all that is made of them.
-    line_flags = run.keep(cached(as_line_flags(lines, settings)))
+    line_flags = run.keep(cached(as_line_flags(revisions, settings)))
     run.publish(LINE_FLAGS, line_flags)
     orders = as_order_heads(lines)
     # Who shares a wallet can't be told without payments; devices and addresses are left.

@@ -6,17 +6,26 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.ingest.evidence import signs_that_hold, with_distance
+from jobs.ingest.revisions import current
 from jobs.lakehouse.cleaning_settings import CleaningSettings
 
 CONTENT = ("order_id", "product_id", "line_kind", "quantity", "unit_price_amount")
 
 
+def as_current_lines(revisions: DataFrame) -> DataFrame:
+    """One row per line as it is now, with `came_at`: when the line came first, whatever was corrected since."""
+    corrected = revisions.where((F.col("revision") > 1) | F.col("superseded_at").isNotNull())
+    came = corrected.groupBy("order_line_id").agg(F.min("arrived_at").alias("came_at"))
+    lines = current(revisions).join(came, on="order_line_id", how="left")
+    return lines.withColumn("came_at", F.coalesce("came_at", "arrived_at"))
+
+
 def with_first_arrival(lines: DataFrame) -> DataFrame:
-    """The lines with `first_arrived_at`: when a line of the same order that says the same came first.
+    """The lines with `first_came_at`: when a line of the same order that says the same came first.
 
     Two lines alike that came together are two lines: somebody scanned a thing twice. One that came later is a copy.
     """
-    return lines.withColumn("first_arrived_at", F.min("arrived_at").over(Window.partitionBy(*CONTENT)))
+    return lines.withColumn("first_came_at", F.min("came_at").over(Window.partitionBy(*CONTENT)))
 
 
 def with_outlier_signs(lines: DataFrame, settings: CleaningSettings) -> DataFrame:
@@ -30,20 +39,21 @@ def with_outlier_signs(lines: DataFrame, settings: CleaningSettings) -> DataFram
     return with_distance(by_quantity, ["product_id", "currency_code"], "price", spread, sample)
 
 
-def as_line_flags(lines: DataFrame, settings: CleaningSettings) -> DataFrame:
+def as_line_flags(revisions: DataFrame, settings: CleaningSettings) -> DataFrame:
     """One row per current order line that bears a mark.
 
     The products' usual quantities and prices are taken from all lines there are: they say what is usual, not who.
 
     Args:
-        lines: the current revisions of product lines.
+        revisions: rows of silver.order_lines, all revisions.
         settings: how far is far.
     """
-    judged = with_first_arrival(with_outlier_signs(lines.where("line_kind = 'product'"), settings))
+    lines = as_current_lines(revisions).where("line_kind = 'product'")
+    judged = with_first_arrival(with_outlier_signs(lines, settings))
     holds = {
         "quantity_outlier": F.col("pieces_distance") >= settings.robust_z,
         "price_outlier": F.abs("price_distance") >= settings.robust_z,
-        "told_again": F.col("arrived_at") > F.col("first_arrived_at"),
+        "told_again": F.col("came_at") > F.col("first_came_at"),
     }
     holds = {sign: F.coalesce(condition, F.lit(False)) for sign, condition in holds.items()}
     is_outlier = holds["quantity_outlier"] | holds["price_outlier"]

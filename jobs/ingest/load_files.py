@@ -11,24 +11,21 @@ from pyspark.sql import functions as F
 
 from jobs.ingest.deliveries import Delivery, KnownDelivery, new_deliveries
 from jobs.ingest.drift import DECLARED, KEPT, as_warnings
-from jobs.ingest.records import (
-    only_with_payload,
-    read_records,
-    with_arrival,
-    with_record_id,
-    with_tokens,
-)
-from jobs.ingest.sealing import Written, send_sealed, written_records
-from jobs.ingest.shapes import retyped, undeclared
+from jobs.ingest.records import read_records, with_arrival, with_record_id, with_tokens
+from jobs.ingest.sealing import Written, all_written, send_sealed
+from jobs.ingest.shapes import retyped, shown_name, undeclared
+from jobs.lakehouse.archive import archive_contract
 from jobs.lakehouse.errors import DataError, QualityGateError
 from jobs.lakehouse.files import list_files
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.keys import Keys
+from jobs.lakehouse.local_rows import local_rows
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import IngestSettings, PrivacySettings
 from jobs.lakehouse.side_by_side import side_by_side
+from jobs.lakehouse.slices import changed_since
 from jobs.lakehouse.sources import Source, fed_by
-from jobs.lakehouse.tables import Write, read_table, table_version
+from jobs.lakehouse.tables import Write, is_kept, read_table, table_version
 from jobs.lakehouse.vault import PAYLOADS, VALUES
 
 JOB = Job(
@@ -44,7 +41,6 @@ class Load:
     """What the new files of one feed bring."""
 
     source: Source
-    slice_name: str
     written: Written
 
 
@@ -60,10 +56,15 @@ def build(run: Run) -> None:
     keys = run.keys() if news else None
     loads = [] if keys is None else side_by_side(lambda new: _load(run, keys, *new, now), news)
     for load in loads:
-        run.publish(load.source.bronze_table, load.written.bronze, run.once(load.source.bronze_table, load.slice_name))
+        run.account_for(load.written.row_count)
+        if changed_since(run, load.source.bronze_table) is not None and load.written.bronze.isEmpty():
+            # All of it was committed by a run that was killed before it could say so.
+            continue
+        run.publish(load.source.bronze_table, load.written.bronze, Write("append"))
     send_sealed(run.publish, [load.written.values for load in loads], [load.written.lines for load in loads])
     if taken:
-        run.publish(DELIVERIES, _as_delivery_rows(run, taken, now), Write("insert"))
+        # What was quarantined may be loaded by now.
+        run.publish(DELIVERIES, _as_delivery_rows(run, taken, now), Write("merge"))
     _audit_fields(run, news)
     _tell(run, taken)
 
@@ -74,29 +75,45 @@ def _load(run: Run, keys: Keys, source: Source, deliveries: list[Delivery], now:
     def made_of(records: DataFrame) -> DataFrame:
         return with_record_id(with_tokens(records, source, keys, run.settings.calendar.phone_region), source)
 
-    path = run.lake.staging_path(run.job, source.bronze_table)
-    # Of the records with lines to be sealed alone tokens are made again, for their ids.
-    written = written_records(made_of(plain), made_of(only_with_payload(plain)), source, keys, path)
+    written = all_written(plain, made_of, source, keys, run.lake.staging_path(run.job, source.bronze_table))
     fresh = written._replace(bronze=_without_committed(run, source, written.bronze))
-    return Load(source, ",".join(sorted(delivery.delivery_id for delivery in deliveries)), fresh)
+    return Load(source, fresh)
 
 
 def _new_deliveries(run: Run, source: Source, known: Mapping[str, KnownDelivery]) -> list[Delivery]:
     entries = list_files(run.spark, run.settings.path("data"), source.files)
     if not entries:
         raise DataError(f"no file matches {source.files} in {run.settings.path('data')} (feed {source.source})")
-    return new_deliveries(run.spark, source, entries, known)
+    lost = _lost_deliveries(run, source)
+    return new_deliveries(
+        run.spark, source, entries, {name: seen for name, seen in known.items() if seen.delivery_id not in lost}
+    )
+
+
+def _lost_deliveries(run: Run, source: Source) -> set[str]:
+    """The deliveries that the last load left in bronze, and that a restore of it has taken away since; their files are read again.
+
+    What lies in the archive is not lost, and what was deleted there by its age was not in bronze any more.
+    """
+    version, path = changed_since(run, source.bronze_table), run.lake.path(source.bronze_table)
+    if version is None or not is_kept(run.spark, path, version):
+        return set()
+    archive = run.lake.path(archive_contract(source.bronze_contract).table)
+    kept = [read_table(run.spark, place) for place in (path, archive) if table_version(run.spark, place) is not None]
+    lost = read_table(run.spark, path, version).select("_delivery_id").distinct()
+    for rows in kept:
+        lost = lost.join(rows.select("_delivery_id"), on="_delivery_id", how="left_anti")
+    return {row["_delivery_id"] for row in lost.collect()}
 
 
 def _known(run: Run) -> dict[str, dict[str, KnownDelivery]]:
-    """What the lake knows of the files of each feed; one row per file ever delivered."""
+    """What the lake last heard of each file of each feed; one row per content that a file ever had."""
     path = run.lake.path(DELIVERIES)
     known: dict[str, dict[str, KnownDelivery]] = {}
     if table_version(run.spark, path) is not None:
         told = read_table(run.spark, path).orderBy("_loaded_at")
-        for source, *file in told.select(
-            "source", "file", "size_bytes", "changed_at_ms", "content_hash"
-        ).toLocalIterator():
+        columns = ("source", "file", "size_bytes", "changed_at_ms", "content_hash", "delivery_id", "reason")
+        for source, *file in told.select(*columns).toLocalIterator():
             known.setdefault(source, {})[file[0]] = KnownDelivery(*file)
     return known
 
@@ -129,12 +146,12 @@ def _as_delivery_rows(run: Run, taken: list[Delivery], now: dt.datetime) -> Data
             delivery.entry.changed_at_ms,
             "quarantined" if delivery.reason else "loaded",
             delivery.reason,
-            list(delivery.kinds.items()) or None,
+            list(delivery.kinds(run.sources[delivery.source]).items()) or None,
             now,
         )
         for delivery in taken
     ]
-    return run.spark.createDataFrame(rows, run.contract(DELIVERIES).schema)
+    return local_rows(run.spark, rows, run.contract(DELIVERIES).schema)
 
 
 def _tell(run: Run, taken: list[Delivery]) -> None:
@@ -146,13 +163,13 @@ def _tell(run: Run, taken: list[Delivery]) -> None:
 
 def _audit_fields(run: Run, news: list[tuple[Source, list[Delivery]]]) -> None:
     """Say which fields are new or have changed their kind; a header of a file that is not taken may be a row of values."""
-    tells_kinds = any(delivery.kinds for _, deliveries in news for delivery in deliveries)
+    tells_kinds = any(delivery.types for _, deliveries in news for delivery in deliveries)
     last = _last_fields(run) if tells_kinds else {}
     for source, deliveries in news:
         names = undeclared({name for delivery in deliveries for name in delivery.header}, source)
-        kinds = [last.get(source.source, {}), *(delivery.kinds for delivery in deliveries)]
+        kinds = [last.get(source.source, {}), *(delivery.kinds(source) for delivery in deliveries)]
         changed = sorted({told for before, now in pairwise(filter(None, kinds)) for told in retyped(before, now)})
-        run.judge(as_warnings(source, {DECLARED: names, KEPT: changed}), "")
+        run.judge(as_warnings(source, {DECLARED: sorted(set(map(shown_name, names))), KEPT: changed}), "")
 
 
 def _last_fields(run: Run) -> dict[str, dict[str, str]]:

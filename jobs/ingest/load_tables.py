@@ -2,6 +2,7 @@
 
 import datetime as dt
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame
@@ -15,10 +16,11 @@ from jobs.ingest.table_queries import bounds_of, checked_columns, keys_query, ro
 from jobs.lakehouse.databases import Snapshot, opened_snapshot
 from jobs.lakehouse.errors import QualityGateError
 from jobs.lakehouse.job import Job
+from jobs.lakehouse.local_rows import empty_rows
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import PrivacySettings
 from jobs.lakehouse.sources import DELETED, DatabaseTable, Source, fed_by
-from jobs.lakehouse.tables import empty_rows, read_table, table_version
+from jobs.lakehouse.tables import Write, read_table, table_version
 from jobs.lakehouse.vault import PAYLOADS, VALUES
 from jobs.lakehouse.wire_settings import DatabaseSettings
 
@@ -31,11 +33,11 @@ JOB = Job(
 
 @dataclass(frozen=True)
 class Load:
-    """One load of one feed: what is held before it, and what it brings."""
+    """One load of one feed: the rows that the database tells, what makes of them those that say something new, and what is gone."""
 
     source: Source
-    delivery_id: str
-    changed: DataFrame
+    arriving: DataFrame
+    as_changed: Callable[[DataFrame], DataFrame]
     deletions: DataFrame | None
 
 
@@ -47,18 +49,20 @@ def build(run: Run) -> None:
         assert source.table is not None
         load = _load(run, snapshot, source, source.table, now)
         path = run.lake.staging_path(run.job, source.bronze_table)
-        bronze, values, fields = written_records(load.changed, load.changed, source, keys, path)
-        bronze = bronze.unionByName(load.deletions) if load.deletions is not None else bronze
-        if bronze.isEmpty():
+        written = written_records(load.arriving, load.as_changed, source, keys, path)
+        run.account_for(written.row_count)
+        run.facts[source.source] += f", {written.row_count} new or changed"
+        if not written.row_count and load.deletions is None:
             continue
+        bronze = written.bronze.unionByName(load.deletions) if load.deletions is not None else written.bronze
         # A value may be sealed in a record that says what is held, and so falls away: the vault has had it since then.
-        sealed_values.append(values)
-        sealed_fields.append(fields)
-        appended.append((source.bronze_table, bronze, run.once(source.bronze_table, load.delivery_id)))
+        sealed_values.append(written.values)
+        sealed_fields.append(written.lines)
+        appended.append((source.bronze_table, bronze))
     # Bronze last: what it holds is what the next load compares with, so nothing that belongs to it may still be missing.
     send_sealed(run.publish, sealed_values, sealed_fields)
-    for table, rows, write in appended:
-        run.publish(table, rows, write)
+    for table, rows in appended:
+        run.publish(table, rows, Write("append"))
 
 
 def _load(run: Run, snapshot: Snapshot, source: Source, table: DatabaseTable, now: dt.datetime) -> Load:
@@ -70,22 +74,25 @@ def _load(run: Run, snapshot: Snapshot, source: Source, table: DatabaseTable, no
     if number > 0:
         condition = since(table, types[table.cursor], last)
         keys = snapshot.read(keys_query(table, types, condition), table.fetch_size, bounds)
-        counts = count_changes(held, keys, table.key)
+        counts = count_changes(held, keys, table.key, table.cursor)
         _refuse_if_too_many_are_gone(source, counts.gone, counts.held, run.part(DatabaseSettings))
         gone = counts.gone
         deletions = as_deletions(held, keys, source, delivery_id, now) if gone else None
-        # Rows that were committed long after their cursor, or came back, are found by their keys; then all is compared.
+        # Rows that were committed long after their cursor, or came back, are found by key and cursor; then all is compared.
         condition = "true" if counts.missed else condition
     query = rows_query(source, table, types, condition)
     arriving = _as_records(snapshot.read(query, table.fetch_size, bounds if condition == "true" else None), delivery_id)
-    tokenised = with_tokens(with_arrival(arriving, source, now), source, run.keys(), run.settings.calendar.phone_region)
-    records = with_record_id(tokenised, source)
+
+    def as_changed(records: DataFrame) -> DataFrame:
+        tokenised = with_tokens(records, source, run.keys(), run.settings.calendar.phone_region)
+        return only_changed(with_record_id(tokenised, source), held, source, now)
+
     began = (
         "all rows" if condition == "true" else f"rows from {table.cursor} {last} less {table.overlap_minutes} minutes"
     )
     run.facts[source.source] = f"{began} compared, {gone} deleted"
     audit_drift(run, source, types)
-    return Load(source, delivery_id, only_changed(records, held, source, now), deletions)
+    return Load(source, with_arrival(arriving, source, now), as_changed, deletions)
 
 
 def _as_records(rows: DataFrame, delivery_id: str) -> DataFrame:

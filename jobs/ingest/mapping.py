@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import reduce
+from itertools import chain
+from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import DataType, TimestampType
+from pyspark.sql.types import DataType, DecimalType, IntegralType, TimestampType
 
 from jobs.ingest.lookups import with_looked_up
+from jobs.ingest.revisions import TELLER
 from jobs.lakehouse.contracts import Contract
 from jobs.lakehouse.errors import ConfigurationError, DataError
 from jobs.lakehouse.quality import REASONS, RECORD, UNPARSEABLE
 from jobs.lakehouse.run import Run
-from jobs.lakehouse.sources import DELETED, LOOKED_UP, LocalTime, Source, TableMapping, sources_of
+from jobs.lakehouse.sources import DELETED, LOOKED_UP, Source, TableMapping, sources_of
+from jobs.lakehouse.translations import TRANSLATED, Coded, LocalTime, Measured, Taken
 
 # What the frame of a silver table fills in itself.
-GIVEN = ("source", "arrived_at", "superseded_at", "revision", "_record_id")
+GIVEN = ("source", "arrived_at", "superseded_at", "revision", TRANSLATED, "_record_id")
+# In between, numbers are reckoned with to this precision.
+NUMBER = DecimalType(28, 8)
+
+
+class Reading(NamedTuple):
+    """What a mapping makes of a field: its value, the reason why there is none where one was told, and whether it was translated."""
+
+    value: Column
+    refused: Column
+    is_translated: Column
 
 
 def mapped_rows(run: Run, table: str) -> tuple[DataFrame, int]:
@@ -70,7 +85,12 @@ def as_mapped(bronze: DataFrame, source: Source, mapping: TableMapping, contract
         raise ConfigurationError(
             f"source {source.source} maps columns that {contract.table} lacks: {', '.join(unknown)}"
         )
+    is_translated = {name for name, told in mapping.columns.items() if isinstance(told, Coded | Measured)}
+    if is_translated and TRANSLATED not in types:
+        problem = f"source {source.source} translates columns of {contract.table}, whose contract has no {TRANSLATED} to say so"
+        raise ConfigurationError(problem)
     columns: list[Column] = []
+    translated: list[Column] = []
     reasons = [F.when(F.expr(condition), F.lit(reason)) for reason, condition in mapping.reject.items()]
     for name in contract.column_names:
         if name in GIVEN:
@@ -79,16 +99,23 @@ def as_mapped(bronze: DataFrame, source: Source, mapping: TableMapping, contract
         if told is None:
             columns.append(F.lit(None).cast(types[name]).alias(name))
             continue
-        raw, typed = _read(told, types[name], source.time_zone)
-        columns.append(typed.alias(name))
-        unreadable = raw.isNotNull() & (F.trim(raw.cast("string")) != "") & typed.isNull()
-        reasons.append(F.when(unreadable, F.lit(f"{name}_unreadable")))
+        read = reading(name, told, types[name], source.time_zone)
+        columns.append(read.value.alias(name))
+        reasons.append(read.refused)
+        if name in is_translated:
+            translated.append(F.when(read.is_translated, F.lit(name)))
     looked_up = {name for lookup in source.lookups for name in lookup.fields}
     fields = [name for name in bronze.columns if not name.startswith("_") and name not in looked_up]
     arrived_at = F.col("_arrived_at")
+    can_be_deleted = source.table is not None and DELETED.name in bronze.columns
+    is_deleted = F.coalesce(DELETED.name, F.lit(False)) if can_be_deleted else F.lit(False)
     if mapping.arrival is not None:
-        _, arrived_at = _read(mapping.arrival, TimestampType(), source.time_zone)
+        _, told_at = _read(mapping.arrival, TimestampType(), source.time_zone)
+        # That a row is gone was known when it was missed, whatever time the row itself tells.
+        arrived_at = F.when(is_deleted, F.greatest(told_at, arrived_at)).otherwise(told_at)
     found = F.array_compact(F.array(*reasons).cast("array<string>"))
+    if TRANSLATED in types:
+        columns.append(F.array_compact(F.array(*translated).cast("array<string>")).alias(TRANSLATED))
     return bronze.select(
         *columns,
         F.lit(source.source).alias("source"),
@@ -96,13 +123,59 @@ def as_mapped(bronze: DataFrame, source: Source, mapping: TableMapping, contract
         F.col("_record_id"),
         F.when(F.col("_is_unparseable"), F.array(F.lit(UNPARSEABLE))).otherwise(found).alias(REASONS),
         F.struct(*fields).alias(RECORD),
-        *[F.coalesce(name, F.lit(False)).alias(name) for name in (DELETED.name,) if name in bronze.columns],
+        *([is_deleted.alias(DELETED.name), _teller(source)] if can_be_deleted else []),
     )
+
+
+def _teller(source: Source) -> Column:
+    """Which row of the feed's table a record was told by."""
+    assert source.table is not None
+    return F.concat_ws("\x1f", F.lit(source.source), *source.table.key).alias(TELLER)
 
 
 def _union(one: DataFrame, other: DataFrame) -> DataFrame:
     """Rows of both; `_record` gets the fields of both feeds."""
     return one.unionByName(other, allowMissingColumns=True)
+
+
+def reading(name: str, told: Taken, data_type: DataType, time_zone: str) -> Reading:
+    """How a field is read for a column.
+
+    A text that can't be gives the reason `<column>_unreadable`, a code or unit that is not listed `<column>_unknown_code` or
+    `<column>_unknown_unit`.
+
+    Args:
+        name: the column.
+        told: what the mapping takes.
+        data_type: the column's type.
+        time_zone: that of the feed.
+    """
+    if isinstance(told, Coded):
+        code = F.trim(F.expr(told.told).cast("string"))
+        named = F.try_element_at(_listed(told.codes), code)
+        value = named.try_cast(data_type)
+        reason = F.when(named.isNull(), f"{name}_unknown_code").when(value.isNull(), f"{name}_unreadable")
+        return Reading(value, F.when(_is_told(code), reason), value.isNotNull() & (named != code))
+    if isinstance(told, Measured):
+        raw, unit = F.expr(told.told), F.trim(F.expr(told.unit))
+        number, factor = raw.try_cast(NUMBER), F.try_element_at(_listed(told.factors), unit).cast(NUMBER)
+        ours = F.try_divide(number, factor) if told.is_rate else number * factor
+        # Of a whole number no part is dropped.
+        ours = F.when(ours == F.floor(ours), ours) if isinstance(data_type, IntegralType) else ours
+        value = ours.try_cast(data_type)
+        reason = F.when(number.isNull(), f"{name}_unreadable").when(factor.isNull(), f"{name}_unknown_unit")
+        reason = reason.when(value.isNull(), f"{name}_unreadable")
+        return Reading(value, F.when(_is_told(raw), reason), value.isNotNull() & (factor != 1))
+    raw, typed = _read(told, data_type, time_zone)
+    return Reading(typed, F.when(_is_told(raw) & typed.isNull(), f"{name}_unreadable"), F.lit(False))
+
+
+def _is_told(raw: Column) -> Column:
+    return raw.isNotNull() & (F.trim(raw.cast("string")) != "")
+
+
+def _listed(entries: Mapping[str, object]) -> Column:
+    return F.create_map(*[F.lit(str(part)) for part in chain.from_iterable(entries.items())])
 
 
 def _read(told: str | LocalTime, data_type: DataType, time_zone: str) -> tuple[Column, Column]:

@@ -10,7 +10,8 @@ from pyspark.sql import functions as F
 
 from jobs.ingest.records import parted
 from jobs.ingest.shapes import Shape, shape_of_lines, undeclared, undeclared_in_json
-from jobs.lakehouse.brokers import Reach
+from jobs.lakehouse.brokers import ACCEPT_DATA_LOSS, Reach
+from jobs.lakehouse.errors import DataError
 from jobs.lakehouse.sources import Source, Topic
 
 
@@ -48,7 +49,38 @@ def as_next_offsets(bronze: DataFrame, topic: Topic) -> DataFrame:
     return found.where(F.col("topic") == topic.name).groupBy("partition").agg((F.max("offset") + 1).alias("offset"))
 
 
-def starting_offsets(topic: Topic, next_offsets: Mapping[int, int], offsets: Mapping[int, Reach]) -> str:
-    """Where a stream without a checkpoint begins, as Spark's Kafka source wants it told: not before what is still there."""
+def starting_offsets(
+    topic: Topic, next_offsets: Mapping[int, int], offsets: Mapping[int, Reach], *, accept_data_loss: bool
+) -> str:
+    """Where a stream without a checkpoint begins, as Spark's Kafka source wants it told: after what bronze holds.
+
+    Args:
+        topic: the topic.
+        next_offsets: by partition, the offset after the last message that bronze holds.
+        offsets: the reach of every partition now.
+        accept_data_loss: whether it begins with the oldest message that is left where the next one was deleted.
+
+    Raises:
+        DataError: a message that bronze lacks was deleted, or bronze holds more than the topic ever had.
+    """
+    if not next_offsets:
+        return "earliest"
+    beyond = sorted(
+        number for number, held in next_offsets.items() if number not in offsets or held > offsets[number].end
+    )
+    if beyond:
+        raise DataError(
+            f"topic {topic.name}: bronze holds messages beyond the end of {_told(beyond)}. It is another topic than the one "
+            "that was read: if it was made anew, declare it as a new feed"
+        )
+    gaps = sorted(number for number, reach in offsets.items() if next_offsets.get(number, 0) < reach.oldest)
+    if gaps and not accept_data_loss:
+        raise DataError(
+            f"topic {topic.name}: the oldest message is not the next after bronze's in {_told(gaps)}. {ACCEPT_DATA_LOSS}"
+        )
     starts = {str(number): max(next_offsets.get(number, 0), reach.oldest) for number, reach in offsets.items()}
-    return json.dumps({topic.name: starts}) if next_offsets else "earliest"
+    return json.dumps({topic.name: starts})
+
+
+def _told(partitions: list[int]) -> str:
+    return f"partition {', '.join(map(str, partitions))}"

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from jobs.ingest.deliveries import Delivery, as_one_path
-from jobs.ingest.shapes import file_uri, undeclared, undeclared_in_columns, undeclared_in_json
+from jobs.ingest.shapes import file_uri, shown_names, undeclared, undeclared_in_columns, undeclared_in_json
 from jobs.lakehouse.keys import Keys
 from jobs.lakehouse.personal import TOKENISED, keyed
 from jobs.lakehouse.personal_kinds import PersonalKind
@@ -65,9 +65,16 @@ def _read_files(spark: SparkSession, source: Source, header: tuple[str, ...], de
     else:
         columns = [StructField(name, StringType()) for name in header or [field.name for field in source.fields]]
         parsed = spark.read.schema(StructType([*columns, StructField(CORRUPT, StringType())])).csv(
-            paths, header=source.has_header, multiLine=source.multi_line, **CSV, sep=source.delimiter
+            paths,
+            header=source.has_header,
+            multiLine=source.multi_line,
+            **CSV,
+            sep=source.delimiter,
+            encoding=source.encoding,
         )
-    fields = [_field(parsed, field.name).alias(field.column) for field in source.fields]
+    # A column of text holds no others, whatever its name.
+    is_flat = source.format == "csv"
+    fields = [_field(parsed, field.name, is_flat).alias(field.column) for field in source.fields]
     return parsed.select(
         *fields,
         _field(parsed, CORRUPT).alias("_raw_line"),
@@ -124,9 +131,10 @@ def parted_csv(lines: DataFrame, header: tuple[str, ...], source: Source) -> Dat
     )
 
 
-def _field(parsed: DataFrame, name: str) -> Column:
-    top = name.split(".", maxsplit=1)[0]
-    return F.col(name).cast("string") if top in parsed.columns else F.lit(None).cast("string")
+def _field(parsed: DataFrame, name: str, is_flat: bool = True) -> Column:
+    column = name if is_flat else name.split(".", maxsplit=1)[0]
+    place = F.col(f"`{name}`" if is_flat else name)
+    return place.cast("string") if column in parsed.columns else F.lit(None).cast("string")
 
 
 def _json_schema(source: Source) -> StructType:
@@ -175,7 +183,10 @@ def as_bronze(records: DataFrame, source: Source) -> DataFrame:
     deleted = [F.col("_is_deleted")] if source.table else []
     sealed = [F.col(f"{field.column}_ciphertext") for field in source.fields if field.personal]
     names = F.json_object_keys("_undeclared") if "_undeclared" in records.columns else F.lit(None)
-    told = [is_unparseable.alias("_is_unparseable"), names.cast("array<string>").alias("_undeclared_fields")]
+    told = [
+        is_unparseable.alias("_is_unparseable"),
+        shown_names(names.cast("array<string>")).alias("_undeclared_fields"),
+    ]
     return records.select(*kept, *technical, *told, *deleted, *sealed)
 
 

@@ -9,8 +9,8 @@ from pyspark.sql import functions as F
 from jobs.ingest.repairs import LOOKUP, as_repairs, repaired_counts, share_right, with_looked_up
 from jobs.ingest.revisions import current
 from jobs.lakehouse.job import Job
+from jobs.lakehouse.local_rows import empty_rows
 from jobs.lakehouse.run import Run
-from jobs.lakehouse.tables import empty_rows
 
 TABLE = "silver.repairs"
 ACCOUNTS, LINES, PRODUCTS = "silver.accounts", "silver.order_lines", "silver.products"

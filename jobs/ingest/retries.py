@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from jobs.ingest.deliveries import new_deliveries
 from jobs.ingest.records import has_payload, parted, parted_csv, personal_values, with_arrival, with_tokens
 from jobs.ingest.sealing import send_sealed
-from jobs.ingest.shapes import json_path, undeclared
+from jobs.ingest.shapes import json_field, shown_name, shown_names, spelled, spelled_keys, undeclared
 from jobs.lakehouse.files import folder_exists, list_files
 from jobs.lakehouse.job import Job, NamedJob
 from jobs.lakehouse.keys import Keys
@@ -65,11 +65,14 @@ def as_completed(waiting: DataFrame, source: Source) -> DataFrame:
     `_left` names those that are still not declared.
     """
     sealed_fields = waiting.where("payload_kind = 'undeclared_fields'")
+    # A key that is the whole name of a nested field is not declared as it came; here it tells that field.
+    flat = [F.lit(spelled(field.name)) for field in source.fields if field.name != spelled(field.name)]
+    names = F.array_except(F.json_object_keys("_payload"), F.array(*flat).cast("array<string>"))
     return sealed_fields.select(
         *[told_of(F.col("_payload"), field.name).alias(field.column) for field in source.fields],
         F.lit(None).cast("string").alias("_raw_line"),
         "_held",
-        left_undeclared(F.col("_held._undeclared_fields"), F.col("_payload"), source).alias("_left"),
+        left_undeclared(names, F.col("_payload"), source).alias("_left"),
     )
 
 
@@ -87,13 +90,13 @@ def as_reread(waiting: DataFrame, source: Source, headers: Mapping[Header, list[
     lines = waiting.where(is_line & ~F.contains("_payload", F.lit("\ufffd")))
     lines = lines.select(F.col("_payload").alias("value"), "_held")
     if source.format == "json":
-        named = left_undeclared(F.json_object_keys("value"), F.col("value"), source)
+        named = left_undeclared(spelled_keys(F.json_object_keys("value")), F.col("value"), source)
         return parted(
             lines.withColumn("_left", named), source, source.topic.max_message_bytes if source.topic else None
         )
     parts = [
         parted_csv(lines.where(F.col("_held._delivery_id").isin(ids) if ids else F.lit(True)), header, source)
-        .withColumn("_left", F.array(*[F.lit(name) for name in undeclared(header, source)]).cast("array<string>"))
+        .withColumn("_left", F.array(*[F.lit(shown_name(name)) for name in undeclared(header, source)]).cast("array<string>"))
         for header, ids in headers.items()
     ]  # fmt: skip
     nothing = parted(lines.where("false").withColumn("_left", F.array().cast("array<string>")), source)
@@ -139,17 +142,21 @@ def as_replaced(records: DataFrame, source: Source) -> DataFrame:
 
 
 def told_of(payload: Column, name: str) -> Column:
-    """What a JSON text tells of a field, as text: under its whole name, or below the name of an object that holds it."""
+    """What a JSON text tells of a field, as text: under its whole name, or below the name of an object that holds it.
+
+    A name may also have been one key in the record, and stands in backticks then.
+    """
     steps = name.split(".")
     places = []
     for cut in range(len(steps), 0, -1):
-        place = F.get_json_object(payload, json_path([".".join(steps[:cut])]))
-        places.append(F.get_json_object(place, json_path(steps[cut:])) if steps[cut:] else place)
+        above = ".".join(steps[:cut])
+        place = F.coalesce(*[json_field(payload, [key]) for key in dict.fromkeys((above, spelled(above)))])
+        places.append(json_field(place, steps[cut:]) if steps[cut:] else place)
     return F.coalesce(*places)
 
 
 def left_undeclared(names: Column, payload: Column, source: Source) -> Column:
-    """The fields of a JSON text that the feed does not declare today.
+    """The fields of a JSON text that the feed does not declare today, by names that may be shown.
 
     Args:
         names: its fields, an object that holds others by its own name.
@@ -162,9 +169,10 @@ def left_undeclared(names: Column, payload: Column, source: Source) -> Column:
         inner = _names_in(payload, outer)
         parts = F.concat(F.array_except(names, F.array(F.lit(outer))), inner)
         names = F.when(F.array_contains(names, outer) & inner.isNotNull(), parts).otherwise(names)
-    return F.array_except(names, F.array(*[F.lit(name) for name in sorted(declared)]))
+    return shown_names(F.array_except(names, F.array(*[F.lit(name) for name in sorted(declared)])))
 
 
 def _names_in(payload: Column, outer: str) -> Column:
     """The names of the fields of an object, each after that of the object; null where it is none."""
-    return F.transform(F.json_object_keys(told_of(payload, outer)), lambda key: F.concat(F.lit(f"{outer}."), key))
+    keys = spelled_keys(F.json_object_keys(told_of(payload, outer)))
+    return F.transform(keys, lambda key: F.concat(F.lit(f"{outer}."), key))

@@ -7,9 +7,11 @@ from functools import reduce
 from typing import NamedTuple
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
-from jobs.ingest.records import as_bronze, has_payload, payloads, personal_values
+from jobs.ingest.records import as_bronze, has_payload, only_with_payload, payloads, personal_values
 from jobs.lakehouse.caching import written_down
+from jobs.lakehouse.errors import QualityGateError
 from jobs.lakehouse.keys import Keys
 from jobs.lakehouse.personal import sealed
 from jobs.lakehouse.sources import Source
@@ -21,31 +23,55 @@ Send = Callable[[str, DataFrame, Write], None]
 
 
 class Written(NamedTuple):
-    """What records bring: rows of bronze, and sealed for the vault their values and their lines, None where there are none."""
+    """What records bring: rows of bronze and how many, and sealed for the vault their values and lines, None where there are none."""
 
     bronze: DataFrame
+    row_count: int
     values: DataFrame | None
     lines: DataFrame | None
 
 
-def written_records(records: DataFrame, plain: DataFrame, source: Source, keys: Keys, path: str) -> Written:
+def written_records(
+    read: DataFrame, made_of: Callable[[DataFrame], DataFrame], source: Source, keys: Keys, path: str
+) -> Written:
     """What records bring, read and tokenised once; what is sealed waits beside their rows.
 
     Args:
-        records: the records with tokens and ids.
-        plain: with ids, at least those that did not parse or have undeclared fields. No disk may see these as they came, so
-            they are read again where there are any.
+        read: the records as the source tells them. No disk may see those that did not parse or have undeclared fields, so they
+            are read again where there are any.
+        made_of: gives such records their tokens and ids.
         source: the feed.
         keys: the keys.
         path: where the rows are written down.
     """
-    written = written_down(as_bronze(records, source), path)
-    has_none = written.where(has_payload()).isEmpty()
+    written = written_down(as_bronze(made_of(read), source), path)
+    row_count, with_payload = written.agg(F.count("*"), F.count_if(has_payload())).first() or (0, 0)
     return Written(
         written.select(*source.bronze_contract.column_names),
+        row_count,
         personal_values(written, source, keys.key_id),
-        None if has_none else sealed_payloads(plain, source, keys),
+        None if with_payload == 0 else sealed_payloads(made_of(only_with_payload(read)), source, keys),
     )
+
+
+def all_written(
+    read: DataFrame, made_of: Callable[[DataFrame], DataFrame], source: Source, keys: Keys, path: str
+) -> Written:
+    """What records bring, where each that the source tells must be there, once.
+
+    They are counted by themselves, at the source: an observation of the pass that writes them would leave in the session what
+    Spark can't send to its workers, and training would fail.
+
+    Raises:
+        QualityGateError: fewer or more rows wait to be published than the source has.
+    """
+    written, count = written_records(read, made_of, source, keys, path), read.count()
+    if written.row_count != count:
+        raise QualityGateError(
+            f"{source.bronze_table}: {count} records were read of feed {source.source}, but {written.row_count} came out of it; "
+            "nothing was published"
+        )
+    return written
 
 
 def sealed_payloads(records: DataFrame, source: Source, keys: Keys) -> DataFrame:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BooleanType, DataType, NullType, NumericType, StringType, StructType
 
+from jobs.lakehouse.personal_kinds import HIDDEN
 from jobs.lakehouse.sources import Source
 
 Shape = dict[str, str]
 BEGINS_AN_OBJECT = r"^[ \t\r\n]*\{"
+# A name that may be a value: of an object by phones, mail addresses or devices, or the first row of a file without a header.
+PERSONAL_NAME = r"[@＠]|(?:[0-9０-９][ .()/-]?){7}|[0-9A-Fa-f]{14}"
+# What makes a key of JSON no plain step of a name.
+IN_BACKTICKS = r"^$|[.`]"
+# What a path of get_json_object can't name a key with.
+NO_STEP = r"^$|['?*\\]"
 # Types that JSON itself tells apart; of numbers it knows one.
 KINDS: tuple[tuple[type[DataType], str], ...] = (
     (StringType, "string"),
@@ -27,7 +35,8 @@ def json_shapes(spark: SparkSession, source: Source, paths: list[str]) -> Mappin
     """The fields of each file, by the file's URI: name to kind, over all of its records that are objects.
 
     A field within an object is told by its dotted name where the feed declares a field in that object; other objects
-    are one field. A file without a single record that can be read has no entry.
+    are one field. A key that itself has a dot stands in backticks, as Spark writes it. A file without a single record
+    that can be read has no entry.
     """
     lines = spark.read.text(paths).select("value", file_uri().alias("file"))
     shapes = _objects(lines).groupBy("file").agg(F.schema_of_variant_agg("record").alias("shape"))
@@ -54,7 +63,7 @@ def shape_of(schema: str, source: Source) -> Shape:
 
 def _leaves(described: StructType, above: str, source: Source) -> Iterator[tuple[str, str]]:
     for field in described:
-        name = f"{above}{field.name}"
+        name = f"{above}{spelled(field.name)}"
         has_declared_parts = any(declared.name.startswith(f"{name}.") for declared in source.fields)
         if has_declared_parts and isinstance(field.dataType, StructType):
             yield from _leaves(field.dataType, f"{name}.", source)
@@ -66,6 +75,26 @@ def _leaves(described: StructType, above: str, source: Source) -> Iterator[tuple
 def undeclared(shape: Iterable[str], source: Source) -> list[str]:
     """The names of a file's fields that the feed does not declare, in order."""
     return sorted(set(shape) - {field_in_file(field.name, source) for field in source.fields})
+
+
+def shown(shape: Mapping[str, str], source: Source) -> Shape:
+    """The shape by names that may be shown: all that are hidden are one field, and mixed where their kinds differ."""
+    strangers = set(undeclared(shape, source))
+    told: Shape = {}
+    for name, kind in shape.items():
+        as_told = shown_name(name) if name in strangers else name
+        told[as_told] = kind if told.get(as_told, kind) == kind else "mixed"
+    return told
+
+
+def shown_name(name: str) -> str:
+    """The name of an undeclared field as it may stand outside of the vault: hidden where it looks like a personal value."""
+    return HIDDEN if re.search(PERSONAL_NAME, name) else name
+
+
+def shown_names(names: Column) -> Column:
+    """The same of an array of names; each has its place, so that their number stays."""
+    return F.transform(names, lambda name: F.when(name.rlike(PERSONAL_NAME), HIDDEN).otherwise(name))
 
 
 def field_in_file(name: str, source: Source) -> str:
@@ -80,19 +109,44 @@ def retyped(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     return [f"{name}: {before[name]}, now {now[name]}" for name in sorted(told)]
 
 
+def spelled(key: str) -> str:
+    """A key of JSON as one step of a field's name: in backticks where its dots would be taken for steps."""
+    return "`" + key.replace("`", "``") + "`" if re.search(IN_BACKTICKS, key) else key
+
+
+def spelled_keys(keys: Column) -> Column:
+    """The same of an array of keys."""
+
+    def as_step(key: Column) -> Column:
+        quoted = F.concat(F.lit("`"), F.replace(key, F.lit("`"), F.lit("``")), F.lit("`"))
+        return F.when(key.rlike(IN_BACKTICKS), quoted).otherwise(key)
+
+    return F.transform(keys, as_step)
+
+
+def steps_of(name: str) -> list[str]:
+    """The keys of JSON that a field's name goes through, from the outermost object."""
+    steps = re.finditer(r"`((?:[^`]|``)*)`|[^.`]+", name)
+    return [step[0] if step[1] is None else step[1].replace("``", "`") for step in steps]
+
+
 def undeclared_in_json(names: list[str]) -> Column:
     """The undeclared fields of the line `value`, as JSON; null where it has none of them."""
-    return _as_json([F.get_json_object("value", json_path(name.split("."))).alias(name) for name in names])
+    return _as_json([json_field(F.col("value"), steps_of(name)).alias(name) for name in names])
 
 
-def json_path(steps: list[str]) -> str:
-    """The path of a field within JSON, step by step from the outermost object."""
-    return "$" + "".join(f"['{step}']" for step in steps)
+def json_field(text: Column, steps: list[str]) -> Column:
+    """What a JSON text holds below such keys, step by step from the outermost object, as text."""
+    if not any(re.search(NO_STEP, step) for step in steps):
+        return F.get_json_object(text, "$" + "".join(f"['{step}']" for step in steps))
+    for step in steps:
+        text = F.try_element_at(F.from_json(text, "map<string,string>"), F.lit(step))
+    return text
 
 
 def undeclared_in_columns(rows: DataFrame, names: list[str]) -> Column:
     """The undeclared columns of a file's rows, as JSON; null where a row has none of them."""
-    return _as_json([rows[f"`{name}`"].cast("string").alias(name) for name in names])
+    return _as_json([rows["`" + name.replace("`", "``") + "`"].cast("string").alias(name) for name in names])
 
 
 def _as_json(fields: list[Column]) -> Column:

@@ -17,7 +17,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from jobs.ingest.drift import Watch, audit_drift, merged
 from jobs.ingest.messages import as_next_offsets, as_records, shape_of_messages, starting_offsets
 from jobs.ingest.records import with_arrival, with_tokens
-from jobs.ingest.sealing import send_sealed, written_records
+from jobs.ingest.sealing import all_written, send_sealed
 from jobs.ingest.shapes import Shape
 from jobs.lakehouse.brokers import partition_offsets, stream_options
 from jobs.lakehouse.files import read_text
@@ -111,9 +111,12 @@ def take_batch(run: Run, source: Source, checkpoint: str, batch: DataFrame, batc
     keys = run.keys()
     shape = shape_of_messages(batch, source, source.topic)
     plain = with_arrival(as_records(batch, source, source.topic, shape), source, now)
-    tokenised = with_tokens(plain, source, keys, run.settings.calendar.phone_region)
-    path = run.lake.staging_path(run.job, source.bronze_table)
-    written = written_records(tokenised, plain, source, keys, path)
+
+    def made_of(records: DataFrame) -> DataFrame:
+        return with_tokens(records, source, keys, run.settings.calendar.phone_region)
+
+    written = all_written(plain, made_of, source, keys, run.lake.staging_path(run.job, source.bronze_table))
+    run.account_for(written.row_count)
     send_sealed(run.add, [written.values], [written.lines])
     # A checkpoint made anew counts its batches from 0 again, and must not be taken for the old one.
     stream_id = json.loads(read_text(run.spark, f"{checkpoint}/metadata") or "{}").get("id", "")
@@ -124,13 +127,18 @@ def take_batch(run: Run, source: Source, checkpoint: str, batch: DataFrame, batc
 
 
 def _start(run: Run, source: Source, topic: Topic, checkpoint: str, settings: KafkaSettings) -> str:
-    """Where a stream begins that has no checkpoint: after what bronze holds. One that has a checkpoint goes on by that."""
+    """Where a stream begins that has no checkpoint: after what bronze holds. One that has a checkpoint goes on by that.
+
+    Where a loss is accepted Spark no longer refuses a topic that was made anew, so it is looked for here in any case.
+    """
     path = run.lake.path(source.bronze_table)
-    if read_text(run.spark, f"{checkpoint}/metadata") is not None or table_version(run.spark, path) is None:
+    goes_on = read_text(run.spark, f"{checkpoint}/metadata") is not None and not settings.accept_data_loss
+    if goes_on or table_version(run.spark, path) is None:
         return "earliest"
     held = as_next_offsets(read_table(run.spark, path), topic).select(F.col("partition"), F.col("offset"))
     next_offsets = {row["partition"]: row["offset"] for row in held.collect()}
-    return starting_offsets(topic, next_offsets, partition_offsets(run.spark, settings, topic.name))
+    offsets = partition_offsets(run.spark, settings, topic.name)
+    return starting_offsets(topic, next_offsets, offsets, accept_data_loss=settings.accept_data_loss)
 
 
 def _wait(queries: list[StreamingQuery], stopping: threading.Event) -> None:

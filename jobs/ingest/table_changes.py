@@ -10,14 +10,17 @@ from pyspark.sql import functions as F
 
 from jobs.lakehouse.sources import DELETED, Source
 
-WITHIN_CURSOR = "_is_within_cursor"
+WITHIN_CURSOR, CURSOR = "_is_within_cursor", "_cursor"
 TIMES = ("timestamp without time zone", "timestamp with time zone", "date")
 NUMBERS = ("smallint", "integer", "bigint", "numeric")
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many rows bronze holds as there, how many of them are gone, and how many it missed below the cursor."""
+    """How many rows bronze holds as there, how many of them are gone, and how many it missed below the cursor.
+
+    It missed those that it does not hold, and those that it holds with another cursor than they have.
+    """
 
     held: int
     gone: int
@@ -39,20 +42,22 @@ def last_load(bronze: DataFrame, cursor: str, cursor_type: str) -> tuple[int, st
     return (0, None) if found is None or found[0] is None else (found[0], found[1])
 
 
-def count_changes(held: DataFrame, keys: DataFrame, key: tuple[str, ...]) -> Counts:
+def count_changes(held: DataFrame, keys: DataFrame, key: tuple[str, ...], cursor: str) -> Counts:
     """What comparing all keys tells.
 
     Args:
         held: the result of as_last_held.
-        keys: the keys that the table has now, with whether a load by the cursor would read the row.
+        keys: the keys that the table has now, with the cursor as text and whether a load by it would read the row.
         key: the columns of the key.
+        cursor: the column of the cursor.
     """
-    here = held.select(*key, (~F.col(DELETED.name)).alias("_is_held"))
+    here = held.select(*key, (~F.col(DELETED.name)).alias("_is_held"), F.col(cursor).alias("_held_cursor"))
     both = here.join(keys.withColumn("_is_there", F.lit(True)), on=list(key), how="full")
     is_held, is_there = F.coalesce("_is_held", F.lit(False)), F.coalesce("_is_there", F.lit(False))
-    counts = both.agg(
-        F.count_if(is_held), F.count_if(is_held & ~is_there), F.count_if(~is_held & is_there & ~F.col(WITHIN_CURSOR))
-    ).first()
+    # Bronze and the table tell the cursor in the same words, so nothing needs to be read as time or number here.
+    is_known = is_held & F.col(CURSOR).eqNullSafe(F.col("_held_cursor"))
+    is_missed = is_there & ~F.col(WITHIN_CURSOR) & ~is_known
+    counts = both.agg(F.count_if(is_held), F.count_if(is_held & ~is_there), F.count_if(is_missed)).first()
     return Counts(*counts) if counts else Counts(0, 0, 0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jobs.ingest.shapes import undeclared
-from jobs.ingest.table_changes import NUMBERS, TIMES, WITHIN_CURSOR
+from jobs.ingest.table_changes import CURSOR, NUMBERS, TIMES, WITHIN_CURSOR
 from jobs.lakehouse.databases import Bounds, Snapshot, quoted
 from jobs.lakehouse.errors import ConfigurationError, DataError
 from jobs.lakehouse.sources import DatabaseTable, Source
@@ -47,9 +47,10 @@ def rows_query(source: Source, table: DatabaseTable, types: Mapping[str, str], c
 
 
 def keys_query(table: DatabaseTable, types: Mapping[str, str], condition: str) -> str:
-    """The key of every row, with whether the row meets a condition."""
+    """The key of every row, with its cursor as text and whether the row meets a condition."""
     keys = [f"{_text(name, types)} AS {quoted(name)}" for name in table.key]
-    columns = [*keys, f"coalesce({condition}, true) AS {quoted(WITHIN_CURSOR)}", *_part(table)]
+    cursor = f"{_text(table.cursor, types)} AS {quoted(CURSOR)}"
+    columns = [*keys, cursor, f"coalesce({condition}, true) AS {quoted(WITHIN_CURSOR)}", *_part(table)]
     return f"SELECT {', '.join(columns)} FROM {quoted(table.name)}"  # noqa: S608 - names are those of the feed
 
 

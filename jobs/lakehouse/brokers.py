@@ -20,6 +20,10 @@ CREDENTIALS_FILE = "LAKEHOUSE_KAFKA_CREDENTIALS_FILE"
 PROVIDERS = "org.apache.kafka.common.config.provider"
 LOGIN_MODULES = {"PLAIN": "plain.PlainLoginModule"}
 STORE_TYPES = {".pem": "PEM", ".crt": "PEM", ".jks": "JKS", ".p12": "PKCS12", ".pfx": "PKCS12"}
+ACCEPT_DATA_LOSS = (
+    "Messages were deleted before they were read, and are lost. To go on with the oldest that are left, run once with "
+    "LAKEHOUSE__KAFKA__ACCEPT_DATA_LOSS=true; a topic that was made anew is to be declared as a new feed"
+)
 REFUSAL = re.compile(r"\w*(Authentication|Authorization)Exception")
 
 
@@ -80,12 +84,12 @@ def _login(settings: KafkaSettings) -> dict[str, str]:
 
 
 def stream_options(settings: KafkaSettings, topic: str, starting_offsets: str) -> dict[str, str]:
-    """The options by which Spark reads a topic; messages that are gone before they were read are an error, not a gap."""
+    """The options by which Spark reads a topic; messages that are gone before they were read are an error, unless that is accepted."""
     return {
         **{f"kafka.{key}": value for key, value in client_options(settings).items()},
         "subscribe": topic,
         "startingOffsets": starting_offsets,
-        "failOnDataLoss": "true",
+        "failOnDataLoss": str(not settings.accept_data_loss).lower(),
         "maxOffsetsPerTrigger": str(settings.max_offsets_per_trigger),
         "kafkaConsumer.pollTimeoutMs": str(settings.timeout_seconds * 1000),
         "fetchOffset.numRetries": "1",
@@ -178,6 +182,8 @@ def broker_fault(settings: KafkaSettings, reason: str) -> LakehouseError:
             f"stays; correct kafka.security_protocol, kafka.sasl_mechanism, kafka.truststore, or user and password ({USER}, "
             f"{PASSWORD} or {CREDENTIALS_FILE}), or give the user the right to read, and run again"
         )
+    if reason.startswith("[KAFKA_DATA_LOSS"):
+        return DataError(f"Kafka at {settings.bootstrap_servers}: {reason[:300]}. {ACCEPT_DATA_LOSS}")
     return DataError(
         f"Kafka at {settings.bootstrap_servers} did not deliver: {reason[:300]}. What was committed stays; start the broker, "
         "or name another by kafka.bootstrap_servers, and run again"

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from jobs.lakehouse.archive import archive_contract
 from jobs.lakehouse.changes import record_restore
-from jobs.lakehouse.cli import add_run_options, settings_of
+from jobs.lakehouse.cli import add_lake_options, settings_of
 from jobs.lakehouse.contracts import Contract, rejected_contract, split_table
 from jobs.lakehouse.errors import ConfigurationError, DataError
 from jobs.lakehouse.job import all_contracts
@@ -42,7 +42,7 @@ def add_commands(commands: Any) -> None:
             parser.add_argument("table", help="layer.name")
         if name == "restore":
             parser.add_argument("--version", type=int, required=True, help="the version to go back to")
-        add_run_options(parser)
+        add_lake_options(parser)
         parser.set_defaults(command=command)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 
 from pyspark.sql import SparkSession
 
@@ -19,7 +18,7 @@ from jobs.lakehouse.version import VERSION
 
 def record_restore(spark: SparkSession, settings: Settings, table: str, path: str, restore: Callable[[], None]) -> None:
     """Go back to an older version of a table, under its lock, and add it to the ledger as the good one."""
-    with locked(Path(Lake(settings.path("lake")).root) / "_locks", [table]):
+    with locked(Lake(settings.path("lake")).locks, [table]):
         started = dt.datetime.now(dt.UTC).replace(tzinfo=None)
         restore()
         version = table_version(spark, path)

@@ -25,25 +25,45 @@ from jobs.lakehouse.settings import Settings, load_settings
 console = Console(stderr=True, highlight=False)
 
 
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """The options that every job takes."""
+def add_lake_options(parser: argparse.ArgumentParser) -> None:
+    """The options that every command over a lake takes."""
     parser.add_argument("--env", default="local", help="environment, a file in conf/environments (default: local)")
     parser.add_argument("--dataset", default="world", help="dataset, a folder in conf/datasets (default: world)")
-    parser.add_argument("--run-date", type=dt.date.fromisoformat, help="the day up to whose end the run knows things")
-    parser.add_argument("--to-date", type=dt.date.fromisoformat, help="run every day from --run-date to this one")
     parser.add_argument("--data", help="folder with the dataset's raw files")
     parser.add_argument("--lake", help="root folder of the dataset's tables")
     parser.add_argument("--customers", type=int, help="size of the simulated world, in persons")
     parser.add_argument("--conf-dir", help="configuration folder instead of the one that ships with the jobs")
+    parser.add_argument("--print-config", action="store_true", help="print the settings and stop")
+
+
+def add_date_options(parser: argparse.ArgumentParser) -> None:
+    """The options of commands that work as of a day."""
+    parser.add_argument("--run-date", type=dt.date.fromisoformat, help="the day up to whose end the run knows things")
+    parser.add_argument("--to-date", type=dt.date.fromisoformat, help="run every day from --run-date to this one")
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """The options that every job takes."""
+    add_lake_options(parser)
+    add_date_options(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be done")
     parser.add_argument("--force", action="store_true", help="run even where nothing has changed")
-    parser.add_argument("--print-config", action="store_true", help="print the settings and stop")
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
     """The settings that the options ask for."""
     overrides = {"paths.lake": options.lake, "paths.data": options.data, "world.customers": options.customers}
     return load_settings(options.env, options.dataset, options.conf_dir, overrides)
+
+
+def done(command: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """Do what a command does, or print its settings where these alone are asked for; give the exit code."""
+    return guarded(lambda: _print_settings(options) if options.print_config else command(options))
+
+
+def _print_settings(options: argparse.Namespace) -> int:
+    sys.stdout.write(settings_of(options).model_dump_json(indent=2) + "\n")
+    return 0
 
 
 def run_dates(options: argparse.Namespace, settings: Settings) -> list[dt.date]:
@@ -66,7 +86,7 @@ def run_as_program(named: NamedJob, arguments: Sequence[str] | None = None) -> i
     parser = argparse.ArgumentParser(prog=named.name, description=named.doc)
     add_run_options(parser)
     options = parser.parse_args(arguments)
-    return guarded(lambda: run_jobs([named], options))
+    return done(lambda asked: run_jobs([named], asked), options)
 
 
 def guarded(command: Callable[[], int]) -> int:
@@ -83,9 +103,6 @@ def guarded(command: Callable[[], int]) -> int:
 def run_jobs(jobs: list[NamedJob], options: argparse.Namespace) -> int:
     """Run jobs in the order given, for each run date; stop at the first failure and give its exit code."""
     settings = settings_of(options)
-    if options.print_config:
-        sys.stdout.write(settings.model_dump_json(indent=2) + "\n")
-        return 0
     chosen = [named for named in jobs if settings.simulated or not named.job.only_simulated]
     # In a chain the ways in that the dataset has no feed for are left out; asked for by itself, such a job says so.
     chosen = [named for named in chosen if has_feeds(named.reads, named.writes, settings)] or chosen

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
+
+READ_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, order=True)
@@ -61,6 +64,48 @@ def listing_digest(entries: list[FileEntry]) -> str:
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
+def undecodable_byte(spark: SparkSession, path: str, encoding: str) -> int | None:
+    """The place, from 0, of the first byte by which a text file is not in its encoding; None where it is.
+
+    Of a gzip file, which can be unpacked to its end, it is the place in what it unpacks to.
+    """
+    jvm = _jvm(spark)
+    stream = _stream(spark, path)
+    try:
+        decoder = jvm.java.nio.charset.Charset.forName(encoding).newDecoder()
+        jvm.org.apache.commons.io.IOUtils.consume(jvm.java.io.InputStreamReader(_unpacked(jvm, stream, path), decoder))
+    except Py4JJavaError as error:
+        if not error.java_exception.getClass().getName().startswith("java.nio.charset."):
+            raise
+        return _first_undecodable(spark, path, encoding)
+    finally:
+        stream.close()
+    return None
+
+
+def _first_undecodable(spark: SparkSession, path: str, encoding: str) -> int:
+    """The place of the byte, found on the driver: only of a file that is known to have one."""
+    stream = _stream(spark, path)
+    try:
+        content, decoder, read = _unpacked(_jvm(spark), stream, path), codecs.getincrementaldecoder(encoding)(), 0
+        while True:
+            part = bytes(content.readNBytes(READ_AT_ONCE))
+            begun = read - len(decoder.getstate()[0])
+            try:
+                decoder.decode(part, final=not part)
+            except UnicodeDecodeError as error:
+                return begun + error.start
+            if not part:
+                return read
+            read += len(part)
+    finally:
+        stream.close()
+
+
+def _unpacked(jvm: Any, stream: Any, path: str) -> Any:
+    return jvm.java.util.zip.GZIPInputStream(stream) if path.endswith(".gz") else stream
+
+
 def content_digest(spark: SparkSession, path: str) -> str:
     """The SHA-256 of a file's bytes; a gzip file is also unpacked to its end.
 
@@ -84,13 +129,12 @@ def content_digest(spark: SparkSession, path: str) -> str:
     return digest
 
 
-def first_line(spark: SparkSession, path: str) -> str:
+def first_line(spark: SparkSession, path: str, encoding: str = "UTF-8") -> str:
     """The first line of a text file, unpacked where it is gzip, without a byte-order mark; empty for an empty file."""
     jvm = _jvm(spark)
     stream = _stream(spark, path)
     try:
-        content = jvm.java.util.zip.GZIPInputStream(stream) if path.endswith(".gz") else stream
-        reader = jvm.java.io.BufferedReader(jvm.java.io.InputStreamReader(content, "UTF-8"))
+        reader = jvm.java.io.BufferedReader(jvm.java.io.InputStreamReader(_unpacked(jvm, stream, path), encoding))
         return str(reader.readLine() or "").removeprefix("\ufeff")
     finally:
         stream.close()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from jobs.lakehouse.part import Part
 
+# Links between two accounts, without a value that others could share.
+PAIRS = ("record_link", "override")
+OF_VALUES = {"max_accounts", "max_per_account", "max_per_customer", "confidence", "blocked_values"}
 Attribute = Literal["name", "phone", "email", "city", "country"]
 
 
@@ -60,3 +63,15 @@ class IdentitySettings(Part):
     )
     links: dict[str, LinkSettings] = Field(default_factory=dict)
     survivorship: dict[Attribute, SurvivorSettings] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _pairs_have_no_values(self) -> IdentitySettings:
+        for rule in PAIRS:
+            link = self.links.get(rule)
+            if link is None:
+                continue
+            if unheard := sorted(OF_VALUES & link.model_fields_set):
+                raise ValueError(f"links.{rule} joins two accounts by no value, so it has no {', '.join(unheard)}")
+            if link.joins not in ("always", "never"):
+                raise ValueError(f"links.{rule} joins two accounts by no value: joins is always or never")
+        return self

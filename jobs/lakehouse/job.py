@@ -25,11 +25,13 @@ from jobs.lakehouse.ledger import AUDITS, RUNS, Ledger, Output, RunRecord, Table
 from jobs.lakehouse.locks import locked
 from jobs.lakehouse.memory import PeakMemory
 from jobs.lakehouse.part import Part
-from jobs.lakehouse.run import ADDED_TO, Run
+from jobs.lakehouse.run import Run
+from jobs.lakehouse.session import described
 from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.sources import read_sources
 from jobs.lakehouse.tables import Lake, table_exists
 from jobs.lakehouse.tracking import Tracking
+from jobs.lakehouse.vault import ADDED_TO
 from jobs.lakehouse.version import VERSION
 
 Build = Callable[[Run], None]
@@ -141,7 +143,7 @@ def execute(
         return Result(named.name, "would run")
     writes = written_names(named.reads, named.writes, settings, contracts)
     own = [name for name in writes if name not in ADDED_TO] or [named.name]
-    with locked(Path(lake.root) / "_locks", [] if dry_run else own):
+    with locked(lake.locks, [] if dry_run else own):
         published = ledger.good_versions()
         inputs = input_versions(named.reads, spark, settings, contracts, published)
         promised = [contracts[name] for name in writes if name in contracts]
@@ -162,6 +164,7 @@ def execute(
             spark, settings, named.name, run_date, uuid.uuid4().hex, salted, named.job.reads, writes,
             named.job.settings, contracts, inputs, published, terms,
         )  # fmt: skip
+        run.left = {} if last is None else last.outputs
         if last is not None and not force and last.is_basis(terms, published):
             run.basis = last.inputs
         return _accounted(named, run, ledger, fingerprint)
@@ -181,18 +184,16 @@ def _accounted(named: NamedJob, run: Run, ledger: Ledger, fingerprint: str) -> R
                 run_id=uuid.uuid4().hex, fingerprint=uuid.uuid4().hex[:24], peak_memory_mib=memory.reset(),
             )  # fmt: skip
             ledger.append(batch)
-            # Each batch tells what it found, and does not say it again.
-            ledger.append_audits(batch.run_id, utc_now(), run.audits, run.contracts[AUDITS])
-            run.audits.clear()
+            _note_audits(run, ledger, batch.run_id)
             run.rows_accounted, started = 0, utc_now()
 
         run.account = account
         try:
-            with run.resources:
+            with run.resources, described(run.spark, f"{run.job} {run.run_date}"):
                 named.build(run)
                 # What the audits found is noted while the audited rows are committed.
                 with ThreadPoolExecutor(1) as beside:
-                    noting = beside.submit(_note_audits, run, ledger)
+                    noting = beside.submit(_note_audits, run, ledger, run.run_id)
                     outputs = run.commit()
                 noting.result()
             delete_folder(run.spark, f"{run.lake.root}/_staging/{run.job}")
@@ -211,7 +212,7 @@ def _accounted(named: NamedJob, run: Run, ledger: Ledger, fingerprint: str) -> R
     )
     try:
         if error is not None:
-            _note_audits(run, ledger)
+            _note_audits(run, ledger, run.run_id)
         ledger.append(record)
     except Exception as unwritten:
         # On a full disk the ledger can't tell of it either; what ended the run is what is said.
@@ -221,9 +222,10 @@ def _accounted(named: NamedJob, run: Run, ledger: Ledger, fingerprint: str) -> R
     return Result(named.name, "done", record)
 
 
-def _note_audits(run: Run, ledger: Ledger) -> None:
-    """Keep what the run's audits found; what is noted already is not noted twice."""
-    ledger.append_audits(run.run_id, utc_now(), run.audits, run.contracts[AUDITS])
+def _note_audits(run: Run, ledger: Ledger, run_id: str) -> None:
+    """Keep what the run's audits found since this was last asked."""
+    ledger.append_audits(run_id, utc_now(), run.audits, run.contracts[AUDITS])
+    run.audits.clear()
 
 
 def _told_of(run: Run, started: dt.datetime, outputs: list[Output]) -> dict[str, Any]:

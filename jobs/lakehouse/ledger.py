@@ -6,16 +6,17 @@ import datetime as dt
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame, Row, SparkSession, Window
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.contracts import Contract
+from jobs.lakehouse.local_rows import local_rows
 from jobs.lakehouse.locks import waiting_lock
 from jobs.lakehouse.quality import Audited
-from jobs.lakehouse.tables import Lake, Write, ensure_table, read_table, table_version, write_table
+from jobs.lakehouse.tables import Lake, Write, ensure_table, read_table, table_made_at, table_version, write_table
+from jobs.lakehouse.vault import ADDED_TO
 
 RUNS = "ops.runs"
 AUDITS = "ops.audits"
@@ -91,9 +92,14 @@ class Success:
 
 @dataclass
 class Known:
-    """What a ledger says at one version: of each table, and of the last success of each job on the run dates asked for."""
+    """What a ledger says at one version: of each table, and of the last success of each job on the run dates asked for.
+
+    `made_at` says when the tables were made that several jobs add to, for whether their versions began again is not told
+    by the order of the rows: of two jobs side by side the one that wrote first may have its row last.
+    """
 
     version: int
+    made_at: dict[str, dt.datetime]
     good_versions: dict[str, int]
     begun_again: dict[str, dt.datetime]
     successes: dict[dt.date | None, dict[str, Success]] = field(default_factory=dict)
@@ -111,6 +117,9 @@ class Known:
             return
         for output in record.outputs:
             held = self.good_versions.get(output.table, -1)
+            if output.table in ADDED_TO:
+                self.good_versions[output.table] = max(held, output.version)
+                continue
             if output.version < held or (output.version == held and output.rows_written):
                 self.begun_again[output.table] = record.finished_at
             self.good_versions[output.table] = output.version
@@ -159,7 +168,10 @@ class Ledger:
         return None if is_lost else last
 
     def good_versions(self) -> dict[str, int]:
-        """The version of every table that its last successful run left; the only ones that jobs read."""
+        """The version of every table that its last successful run left; the only ones that jobs read.
+
+        Of a table that several jobs add to it is the greatest that a run left, for each holds what those before it hold.
+        """
         with TURN:
             known = self._known()
             return {} if known is None else dict(known.good_versions)
@@ -169,11 +181,18 @@ class Ledger:
         version = table_version(self.spark, self.path)
         if version is None:
             return None
-        if self.path not in KNOWN or KNOWN[self.path].version != version:
-            KNOWN[self.path] = Known(
-                version, _good_versions(self.spark, self.path, version), _begun_again(self.spark, self.path, version)
-            )
-        return KNOWN[self.path]
+        made_at = self._made_at()
+        known = KNOWN.get(self.path)
+        if known is None or (known.version, known.made_at) != (version, made_at):
+            good = _good_versions(self.spark, self.lake, version, made_at)
+            known = Known(version, made_at, good, _begun_again(self.spark, self.path, version) | made_at)
+            KNOWN[self.path] = known
+        return known
+
+    def _made_at(self) -> dict[str, dt.datetime]:
+        """When each table was made that several jobs add to, for those that are there."""
+        told = {table: table_made_at(self.spark, self.lake.path(table)) for table in ADDED_TO}
+        return {table: at for table, at in told.items() if at is not None}
 
     def append(self, record: RunRecord) -> None:
         """Add the row of a run."""
@@ -192,27 +211,36 @@ class Ledger:
                 before.add(record)
 
     def append_audits(self, run_id: str, at: dt.datetime, audited: list[Audited], contract: Contract) -> None:
-        """Add a row per expectation that the run held against a table; those of a run are not added twice."""
+        """Add a row per expectation that the run held against a table."""
         rows = [
             (run_id, entry.table, entry.expectation, entry.severity, entry.is_met, entry.observed, at)
             for entry in audited
         ]  # fmt: skip
         if rows:
-            self.add_rows(AUDITS, contract, rows, Write("append", transaction=run_id), run_id)
+            self.add_rows(AUDITS, contract, rows, Write("append"), run_id)
 
     def add_rows(self, table: str, contract: Contract, rows: list[tuple[Any, ...]], write: Write, run_id: str) -> None:
         """Add a few rows to a table of ops, which other processes add to as well."""
-        path, made = self.lake.path(table), self.spark.createDataFrame(rows, contract.schema)
-        with waiting_lock(Path(self.lake.root) / "_locks", table):
+        path, made = self.lake.path(table), local_rows(self.spark, rows, contract.schema)
+        with waiting_lock(self.lake.locks, table):
             ensure_table(self.spark, path, contract)
             write_table(made.coalesce(1), path, write, (), run_id)
 
 
-def _good_versions(spark: SparkSession, path: str, version: int) -> dict[str, int]:
-    """The version that the last success left in each table."""
-    outputs = _successes(spark, path, version).select("finished_at", F.explode("outputs").alias("output"))
-    newest = outputs.groupBy("output.table").agg(F.max_by("output.version", "finished_at").alias("version"))
-    return {row["table"]: row["version"] for row in newest.collect()}
+def _good_versions(spark: SparkSession, lake: Lake, version: int, made_at: Mapping[str, dt.datetime]) -> dict[str, int]:
+    """The version that the last success left in each table, and the greatest in those that several jobs add to."""
+    outputs = _successes(spark, lake.path(RUNS), version).select("finished_at", F.explode("outputs").alias("output"))
+    counts = ~F.col("output.table").isin(*ADDED_TO)
+    for table, at in made_at.items():
+        # One that was brought back from a copy of its folder has not all the versions that were told of.
+        is_there = F.col("output.version") <= F.lit(table_version(spark, lake.path(table)))
+        counts |= (F.col("output.table") == table) & (F.col("finished_at") >= F.lit(at)) & is_there
+    newest = (
+        outputs.where(counts)
+        .groupBy("output.table")
+        .agg(F.max_by("output.version", "finished_at").alias("last"), F.max("output.version").alias("greatest"))
+    )
+    return {row["table"]: row["greatest" if row["table"] in ADDED_TO else "last"] for row in newest.collect()}
 
 
 def _last_successes(spark: SparkSession, path: str, version: int, run_date: dt.date | None) -> dict[str, Success]:
@@ -234,8 +262,9 @@ def _as_success(told: Row) -> Success:
 
 
 def _begun_again(spark: SparkSession, path: str, version: int) -> dict[str, dt.datetime]:
-    """When a table's versions last began again, for the tables whose ever did; one row per such table."""
+    """When a table's versions last began again, for the tables of one job whose ever did."""
     outputs = _successes(spark, path, version).select("finished_at", F.explode("outputs").alias("output"))
+    outputs = outputs.where(~F.col("output.table").isin(*ADDED_TO))
     before = F.lag("output.version").over(Window.partitionBy("output.table").orderBy("finished_at"))
     is_rewritten = (F.col("output.version") == F.col("before")) & (F.col("output.rows_written") > 0)
     falls = outputs.withColumn("before", before).where((F.col("output.version") < F.col("before")) | is_rewritten)

@@ -11,7 +11,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from jobs.lakehouse.cli import add_run_options, run_dates, settings_of
+from jobs.lakehouse.cli import add_date_options, add_lake_options, run_dates, settings_of
 from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.job import NamedJob, all_contracts, execute
 from jobs.lakehouse.session import open_session
@@ -30,7 +30,8 @@ def add_commands(
     """
     parser = commands.add_parser("requeue", help="try the rejected rows of a table again")
     parser.add_argument("table", help="layer.name of a table that has rejected rows, or bronze.FEED")
-    add_run_options(parser)
+    add_lake_options(parser)
+    add_date_options(parser)
 
     def command(options: argparse.Namespace) -> int:
         if options.table.startswith("bronze."):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import sys
-from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -16,7 +15,7 @@ from pyspark.sql.types import StringType
 
 from jobs.lakehouse.archive import archive_contract
 from jobs.lakehouse.changes import record_change
-from jobs.lakehouse.cli import add_run_options, settings_of
+from jobs.lakehouse.cli import add_lake_options, settings_of
 from jobs.lakehouse.contracts import Contract, rejected_contract, split_table
 from jobs.lakehouse.errors import ConfigurationError, DataError
 from jobs.lakehouse.files import delete_folder
@@ -41,13 +40,15 @@ from jobs.lakehouse.vault import PAYLOADS, VALUES
 
 NAME = "lakehouse.rotate_keys"
 LAYERS = ("bronze", "silver", "gold")
+# What persons said of accounts, whose ids may hold tokens; commands of identity add to it.
+WORDS = "ops.identity_overrides"
 
 
 def add_commands(commands: Any) -> None:
     """Add rotate-keys to the command line."""
     told = "give the lake's tokens and the vault a new key: the old one in LAKEHOUSE_OLD_KEY or LAKEHOUSE_OLD_KEY_FILE"
     parser = commands.add_parser("rotate-keys", help=told)
-    add_run_options(parser)
+    add_lake_options(parser)
     parser.set_defaults(command=rotate_keys)
 
 
@@ -86,7 +87,7 @@ def rotate(spark: SparkSession, settings: Settings, old: Keys, new: Keys) -> lis
     vault = [table for table in (VALUES, PAYLOADS) if table_exists(spark, lake.path(table))]
     # The ledger takes its own lock for the moment of its writing.
     written = [table for table in contracts if not table.startswith("ops.")]
-    with locked(Path(lake.root) / "_locks", [*tables, *vault, *written]):
+    with locked(lake.locks, [*tables, *vault, *written]):
         if VALUES in vault:
             ensure_table(spark, lake.path(VALUES), contracts[VALUES])
         held = {table: _sealed_by(spark, lake.path(table), old, new) for table in vault}
@@ -110,8 +111,8 @@ def rotate(spark: SparkSession, settings: Settings, old: Keys, new: Keys) -> lis
 
 
 def _tables_with_tokens(spark: SparkSession, lake: Lake, contracts: list[Contract]) -> list[str]:
-    """The tables that may hold tokens, those of their rejected rows, and the archives of bronze, where they are there."""
-    named = [contract for contract in contracts if split_table(contract.table)[0] in LAYERS]
+    """The tables that may hold tokens: also of rejected rows, of what persons said, and the archives of bronze; those that are there."""
+    named = [contract for contract in contracts if split_table(contract.table)[0] in LAYERS or contract.table == WORDS]
     tables = [table for contract in named for table in (contract.table, rejected_contract(contract).table)]
     tables += [archive_contract(contract).table for contract in named if contract.table.startswith("bronze.")]
     return sorted(table for table in tables if table_exists(spark, lake.path(table)))

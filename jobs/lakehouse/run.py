@@ -26,24 +26,23 @@ from jobs.lakehouse.quality import DOCS_FOLDER, DUPLICATE, Audited, as_rejected_
 from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.side_by_side import side_by_side
 from jobs.lakehouse.sources import Source, read_sources
-from jobs.lakehouse.staging import Staged, count_staged, stage, valid_rows
+from jobs.lakehouse.staging import Staged, count_staged, stage, staged_rows, valid_rows
 from jobs.lakehouse.tables import (
     Lake,
     Write,
     conform,
     ensure_table,
     read_table,
+    refuse_if_skipped,
     rows_in_last_commit,
     table_version,
     write_table,
 )
 from jobs.lakehouse.tracking import Tracking
-from jobs.lakehouse.vault import PAYLOADS, VALUES, refuse_another_key
+from jobs.lakehouse.vault import ADDED_TO, refuse_another_key
 
 P = TypeVar("P", bound=Part)
 R = TypeVar("R")
-# What every job that takes records in adds to, by key: locked for the moment of the write, not for the whole run.
-ADDED_TO = (VALUES, PAYLOADS)
 log = logging.getLogger("jobs")
 
 
@@ -65,6 +64,7 @@ class Run:
     published: Mapping[str, int] = field(default_factory=dict)
     terms: str = ""
     basis: Mapping[str, str] | None = None
+    left: Mapping[str, int] = field(default_factory=dict)
     rows_accounted: int = 0
     rows_in_inputs: int = 0
     staged: list[Staged] = field(default_factory=list)
@@ -156,6 +156,10 @@ class Run:
         """Whether a declared table was ever published."""
         return table in self.inputs
 
+    def account_for(self, rows: int) -> None:
+        """Tell the ledger of rows that came in, each of which the run has held to be written, refused or a repetition."""
+        self.rows_accounted += rows
+
     def keep(self, resource: AbstractContextManager[R]) -> R:
         """Open what the run's frames read from; it is closed when all is committed, or when the run has failed."""
         return self.resources.enter_context(resource)
@@ -173,9 +177,9 @@ class Run:
             ensure_table(self.spark, path, contract)
             before = table_version(self.spark, path)
             write_table(conform(rows, contract), path, write, contract.key, self.run_id)
+            refuse_if_skipped(rows, path, write, contract, before)
             count = rows_in_last_commit(self.spark, path) if table_version(self.spark, path) != before else 0
         self.added[table] = self.added.get(table, 0) + count
-        self.rows_accounted += 0 if contract.has_rules else count
 
     def take_added(self) -> list[Output]:
         """What was added since this was last asked."""
@@ -190,7 +194,7 @@ class Run:
 
     def turn(self, table: str) -> AbstractContextManager[None]:
         """The right to write a table that other jobs add to as well; the run's own tables are locked all the while."""
-        return waiting_lock(Path(self.lake.root) / "_locks", table) if table in ADDED_TO else nullcontext()
+        return waiting_lock(self.lake.locks, table) if table in ADDED_TO else nullcontext()
 
     def publish(self, table: str, rows: DataFrame, write: Write | None = None, rows_in: int | None = None) -> None:
         """Stage rows for a table, part valid from rejected, and audit the valid ones; the commit comes when the job ends.
@@ -207,23 +211,24 @@ class Run:
         """
         contract = self._writable(table)
         if not contract.has_rules:
-            self.staged.append(Staged(contract, write or Write(), unjudged=conform(rows, contract)))
+            self.staged.append(Staged(contract, write or Write(), conform(rows, contract), is_judged=False))
             return
         path = self.lake.staging_path(self.job, table)
         stage(rows, contract, path)
-        valid, refused, repeated = count_staged(self.spark, path)
+        staged = staged_rows(self.spark, path, contract)
+        valid, refused, repeated = count_staged(staged)
         if rows_in is not None:
-            self.rows_accounted += rows_in
+            self.account_for(rows_in)
             if rows_in != valid + refused + repeated:
                 raise QualityGateError(
                     f"{table}: {rows_in} rows went in, but {valid} valid + {refused} rejected + {repeated} duplicates "
                     f"= {valid + refused + repeated} came out; nothing was published"
                 )
         self.judge(
-            audit(valid_rows(self.spark, path, contract), contract, self.docs_folder),
+            audit(valid_rows(staged, contract), contract, self.docs_folder),
             f"the table keeps its old version. The staged rows are at {path}, the Data Docs at {self.docs_folder}",
         )
-        self.staged.append(Staged(contract, write or Write(), path, None, valid, refused, repeated))
+        self.staged.append(Staged(contract, write or Write(), staged, True, valid, refused, repeated))
 
     def judge(self, audited: list[Audited], consequence: str) -> None:
         """Keep what an audit found; say its warnings.
@@ -250,14 +255,10 @@ class Run:
 
         Tables of one layer that follow each other are committed side by side.
         """
-        judged = [staged for staged in self.staged if staged.unjudged is None]
-        refused = [staged for staged in judged if staged.rows_rejected or staged.write.mode == "replace"]
-        side_by_side(self._commit_rejected, refused)
+        side_by_side(self._commit_rejected, [staged for staged in self.staged if staged.is_judged])
         added = self.take_added()
         layers = groupby(self.staged, key=lambda staged: split_table(staged.contract.table)[0])
         written = [output for _, group in layers for output in side_by_side(self._commit_valid, group)]
-        unjudged = {staged.contract.table for staged in self.staged if staged.unjudged is not None}
-        self.rows_accounted += sum(output.rows_written for output in written if output.table in unjudged)
         return [*written, *added, *self._left_as_they_are({output.table for output in (*written, *added)})]
 
     def _left_as_they_are(self, written: set[str]) -> list[Output]:
@@ -272,29 +273,25 @@ class Run:
     def _commit_rejected(self, staged: Staged) -> None:
         contract = rejected_contract(staged.contract)
         path = self.lake.path(contract.table)
-        if not staged.rows_rejected and table_version(self.spark, path) is None:
+        is_there = staged.write.mode == "replace" and table_version(self.spark, path) is not None
+        if not staged.rows_rejected and not is_there:
             return
-        refused = self.spark.read.parquet(staged.path).where(~F.col(DUPLICATE))
         ensure_table(self.spark, path, contract)
         # Rejects of a slice are known by run only, so a slice's rejects are added once and a full table's are replaced.
         once = Write("append", transaction=f"{self.job}/{contract.table}/{self.fingerprint}")
         write = Write() if staged.write.mode == "replace" else once
-        write_table(as_rejected_rows(refused, self.run_id), path, write, (), self.run_id)
+        write_table(as_rejected_rows(staged.rows.where(~F.col(DUPLICATE)), self.run_id), path, write, (), self.run_id)
 
     def _commit_valid(self, staged: Staged) -> Output:
         path, contract = self.lake.path(staged.contract.table), staged.contract
         with self.turn(contract.table):
             ensure_table(self.spark, path, contract)
             before = table_version(self.spark, path)
-            rows = valid_rows(self.spark, staged.path, contract) if staged.unjudged is None else staged.unjudged
+            rows = valid_rows(staged.rows, contract) if staged.is_judged else staged.rows
             write_table(rows, path, staged.write, contract.key, self.run_id)
+            refuse_if_skipped(rows, path, staged.write, contract, before)
             version = table_version(self.spark, path)
         assert version is not None
-        rows_valid = staged.rows_valid
-        if staged.unjudged is not None and version != before:
-            rows_valid = rows_in_last_commit(self.spark, path)
+        is_counted = staged.is_judged or version == before
+        rows_valid = staged.rows_valid if is_counted else rows_in_last_commit(self.spark, path)
         return Output(contract.table, version, rows_valid, staged.rows_rejected, staged.rows_deduplicated)
-
-    def once(self, table: str, slice_name: str) -> Write:
-        """An append that enters a table once for its slice, however often the run is repeated."""
-        return Write("append", transaction=f"{self.job}/{table}/{slice_name}")

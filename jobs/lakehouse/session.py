@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from pyspark.sql import SparkSession
 
 from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.settings import Settings
+from jobs.lakehouse.side_by_side import DESCRIPTION
 
 # On one machine the serial collector needs least memory, and is no slower on two cores. The plans of a whole chain leave more
 # compiled code than the JVM holds by default; once that is full, it compiles no more.
@@ -47,6 +49,8 @@ def open_session(settings: Settings, application: str) -> SparkSession:
     light = LOCAL_JVM_OPTIONS if is_local else ""
     if is_local:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        if native := _native_libraries(settings.path("jars")):
+            wanted.setdefault("spark.driver.extraLibraryPath", native)
     wanted.setdefault("spark.driver.extraJavaOptions", f"-Duser.timezone=UTC {_quiet_log(settings)} {light}".strip())
     wanted.setdefault("spark.executor.extraJavaOptions", "-Duser.timezone=UTC")
     wanted.setdefault("spark.executorEnv.TZ", "UTC")
@@ -56,6 +60,8 @@ def open_session(settings: Settings, application: str) -> SparkSession:
             builder = builder.config(key, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
+    # Of itself Spark 4 reads CSV in Western encodings and UTF alone; which ones a feed may declare, the sources say.
+    session.conf.set("spark.sql.legacy.javaCharsets", "true")
     return session
 
 
@@ -73,6 +79,16 @@ def configured(spark: SparkSession, wanted: Mapping[str, str]) -> Iterator[None]
                 spark.conf.unset(key)
             else:
                 spark.conf.set(key, held)
+
+
+@contextmanager
+def described(spark: SparkSession, description: str) -> Iterator[None]:
+    """All that this thread has Spark do while the block runs bears a description, in Spark's UI and its event log."""
+    spark.sparkContext.setJobDescription(description)
+    try:
+        yield
+    finally:
+        spark.sparkContext.setLocalProperty(DESCRIPTION, None)  # type: ignore[arg-type]
 
 
 def task_slots(spark: SparkSession) -> int:
@@ -93,6 +109,16 @@ def _let_workers_follow() -> None:
     known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if root not in known:
         os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, known)])
+
+
+def _native_libraries(jars: str) -> str:
+    """The folder of Hadoop's native library for this machine; empty where none was unpacked, and Hadoop does without.
+
+    Without it, Hadoop starts a program for each file whose mode it sets or asks for on a local disk.
+    """
+    machine = platform.machine()
+    folder = Path(jars).resolve() / "native" / f"{platform.system()}-{'amd64' if machine == 'x86_64' else machine}"
+    return str(folder) if folder.is_dir() else ""
 
 
 def _jars(folder: str) -> list[str]:

@@ -36,7 +36,9 @@ class PathSettings(Part):
 
     lake: str = "lake/{dataset}"
     data: str = "data/{dataset}"
-    truth: str = "data/{dataset}-truth"
+    truth: str | None = Field(
+        None, description="the truth of the simulated world; by default beside its raw files, `<data>-truth`"
+    )
     jars: str = "jars"
 
 
@@ -191,8 +193,9 @@ class Settings(BaseSettings):
 
     def path(self, name: Literal["lake", "data", "truth", "jars"]) -> str:
         """One of the paths, with the dataset's name filled in; one on the local disk is made absolute."""
-        told = str(getattr(self.paths, name)).format(dataset=self.dataset)
-        return told if ":" in told.split("/")[0] else str(Path(told).resolve())
+        told = getattr(self.paths, name) or f"{self.paths.data.rstrip('/')}-truth"
+        named = str(told).format(dataset=self.dataset)
+        return named if ":" in named.split("/")[0] else str(Path(named).resolve())
 
     @property
     def digest(self) -> str:

@@ -14,6 +14,7 @@ from jobs.lakehouse.datasets import declared_feeds
 from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.part import Part
 from jobs.lakehouse.personal_kinds import PersonalKind
+from jobs.lakehouse.translations import LocalTime, Taken
 
 # What a feed without a time of its own declares: its rows arrive with the records that they look up.
 LOOKED_UP = "looked_up"
@@ -31,13 +32,15 @@ TECHNICAL_COLUMNS = (
     ContractColumn(
         "_undeclared_fields",
         "array<string>",
-        "Names of fields that the record has and the feed does not declare; their values lie in vault.payloads.",
+        "Names of fields that the record has and the feed does not declare, *** for what looks like a value; values lie in vault.payloads.",
     ),
 )
 DELETED = ContractColumn(
     "_is_deleted", "boolean", "Whether the row was gone from the database; the fields are those that were last known."
 )
 WayIn = Literal["files", "topics", "database"]
+# Encodings of CSV. GB 18030 has all of GBK and GB 2312.
+Encoding = Literal["utf-8", "gbk", "gb18030", "big5"]
 
 
 class SourceField(Part):
@@ -52,13 +55,6 @@ class SourceField(Part):
     def column(self) -> str:
         """The field's column in bronze."""
         return self.name.replace(".", "_")
-
-
-class LocalTime(Part):
-    """A wall-clock time of the source, turned into UTC by the source's time zone."""
-
-    local: str
-    formats: tuple[str, ...] = ("yyyy-MM-dd HH:mm:ss",)
 
 
 class Topic(Part):
@@ -85,14 +81,14 @@ class DatabaseTable(Part):
 
 
 class TableMapping(Part):
-    """What a silver table takes from a feed: SQL over the feed's fields per column, for the rows where `where` holds.
+    """What a silver table takes from a feed: SQL over the feed's fields per column, or its translation, where `where` holds.
 
     Rows for which a condition of `reject` holds are refused, with its name as the reason. `arrival` says when a row
     arrives where that is not when its record did, such as a payment that is approved after its order. `where` sees the
     feed's own fields, all else sees those that were looked up too.
     """
 
-    columns: dict[str, str | LocalTime]
+    columns: dict[str, Taken]
     where: str = "true"
     reject: dict[str, str] = Field(default_factory=dict)
     arrival: str | LocalTime | None = None
@@ -138,6 +134,7 @@ class Source(Part):
     topic: Topic | None = None
     table: DatabaseTable | None = None
     format: Literal["csv", "json", "parquet"] = "csv"
+    encoding: Encoding = "utf-8"
     delimiter: str = ","
     has_header: bool = Field(True, alias="header")
     multi_line: bool = True
@@ -172,6 +169,8 @@ class Source(Part):
     def _comes_in_one_way(self) -> Source:
         if sum(bool(told) for told in (self.files, self.topic, self.table)) != 1:
             raise ValueError("name exactly one of files, topic and table")
+        if self.encoding != "utf-8" and (self.format != "csv" or not self.files):
+            raise ValueError("encoding is for files of CSV: JSON is UTF-8, and Parquet and a database tell their own")
         if self.table:
             plain = {field.name for field in self.fields if not field.personal}
             hidden = sorted({*self.table.key, self.table.cursor} - plain)

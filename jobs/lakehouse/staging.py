@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, BooleanType, DataType, StringType, StructField, StructType
 
 from jobs.lakehouse.contracts import Contract
 from jobs.lakehouse.quality import DUPLICATE, REASONS, RECORD, is_rejected, with_reject_reasons
-from jobs.lakehouse.tables import Write, conform
+from jobs.lakehouse.tables import RECORD_ID, Write, conform
+
+# What a staged row has beside the columns of its contract.
+WORKING: Mapping[str, DataType] = {
+    REASONS: ArrayType(StringType()),
+    DUPLICATE: BooleanType(),
+    RECORD: StringType(),
+    RECORD_ID: StringType(),
+}
 
 
 @dataclass(frozen=True)
 class Staged:
-    """Rows of one table that passed the audit and wait for their commit, at a path or, where nothing is to be judged, as a plan."""
+    """Rows of one table that passed the audit and wait for their commit, staged or, where nothing is to be judged, as a plan."""
 
     contract: Contract
     write: Write
-    path: str = ""
-    unjudged: DataFrame | None = None
+    rows: DataFrame
+    is_judged: bool
     rows_valid: int = 0
     rows_rejected: int = 0
     rows_deduplicated: int = 0
@@ -32,23 +42,25 @@ def stage(rows: DataFrame, contract: Contract, path: str) -> None:
         judged = judged.withColumn(DUPLICATE, F.lit(False))
     content = F.col(RECORD) if RECORD in rows.columns else F.struct(*contract.column_names)
     record = F.when(is_rejected(), F.to_json(content))
-    working: tuple[str, ...] = (REASONS, DUPLICATE, RECORD)
-    if "_record_id" not in contract.column_names:
-        working = (*working, "_record_id")
+    working = tuple(name for name in WORKING if name not in contract.column_names)
     conform(judged.withColumn(RECORD, record), contract, working).write.mode("overwrite").parquet(path)
 
 
-def count_staged(spark: SparkSession, path: str) -> tuple[int, int, int]:
+def staged_rows(spark: SparkSession, path: str, contract: Contract) -> DataFrame:
+    """The rows as they were staged; what they look like is known, and Spark need not run a job to ask their files."""
+    columns = [StructField(field.name, field.dataType) for field in contract.schema]
+    working = [StructField(name, held) for name, held in WORKING.items() if name not in contract.column_names]
+    return spark.read.schema(StructType([*columns, *working])).parquet(path)
+
+
+def count_staged(staged: DataFrame) -> tuple[int, int, int]:
     """How many of the staged rows are valid, rejected and duplicates."""
     duplicate, rejected = F.col(DUPLICATE), ~F.col(DUPLICATE) & is_rejected()
-    counts = spark.read.parquet(path).agg(
-        F.count_if(~duplicate & ~is_rejected()), F.count_if(rejected), F.count_if(duplicate)
-    )
+    counts = staged.agg(F.count_if(~duplicate & ~is_rejected()), F.count_if(rejected), F.count_if(duplicate))
     valid, refused, repeated = counts.first() or (0, 0, 0)
     return valid, refused, repeated
 
 
-def valid_rows(spark: SparkSession, path: str, contract: Contract) -> DataFrame:
+def valid_rows(staged: DataFrame, contract: Contract) -> DataFrame:
     """The staged rows that are neither rejected nor duplicates, with the contract's columns."""
-    staged = spark.read.parquet(path)
     return staged.where(~F.col(DUPLICATE) & ~is_rejected()).select(*contract.column_names)

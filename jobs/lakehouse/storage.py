@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from jobs.lakehouse.archive import archive, bring_back, forget
 from jobs.lakehouse.changes import record_change
-from jobs.lakehouse.cli import add_run_options, run_dates, settings_of
+from jobs.lakehouse.cli import add_date_options, add_lake_options, run_dates, settings_of
 from jobs.lakehouse.contracts import Contract
 from jobs.lakehouse.days import end_of_day, utc_now
 from jobs.lakehouse.errors import ConfigurationError
@@ -80,8 +80,11 @@ def add_commands(commands: Any) -> None:
     """Add tier to the command line."""
     told = "pack old months of bronze, archive what is older than the settings keep; --bring-back returns it"
     parser = commands.add_parser("tier", help=told)
-    parser.add_argument("--bring-back", metavar="TABLE", help="put all that was archived of bronze.<feed> back into it")
-    add_run_options(parser)
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--bring-back", metavar="TABLE", help="put all that was archived of bronze.<feed> back into it")
+    way.add_argument("--dry-run", action="store_true", help="say what would be done")
+    add_lake_options(parser)
+    add_date_options(parser)
     parser.set_defaults(command=tier)
 
 
@@ -138,7 +141,7 @@ def tier_tables(
         if cited.get(table):
             yield Tiered(table, f"left as it is, a champion cites versions {sorted(cited[table])}")
             continue
-        with locked(Path(lake.root) / "_locks", [table]):
+        with locked(lake.locks, [table]):
             yield _tiered(spark, settings, contract, as_of, table in mirrored, dry_run)
 
 
@@ -187,7 +190,7 @@ def return_archived(spark: SparkSession, settings: Settings, table: str) -> int:
     if table not in contracts:
         raise ConfigurationError(f"{table} is no bronze table of dataset {settings.dataset}: {', '.join(contracts)}")
     lake, started, note = Lake(settings.path("lake")), utc_now(), f"{NAME}/{uuid.uuid4().hex[:16]}"
-    with locked(Path(lake.root) / "_locks", [table]):
+    with locked(lake.locks, [table]):
         rows = bring_back(spark, lake, contracts[table], settings.storage.warm_level, note)
         version = table_version(spark, lake.path(table))
         if version is not None and version != ledger_of(spark, settings).good_versions().get(table):

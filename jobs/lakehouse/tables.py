@@ -5,17 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from delta.tables import DeltaTable
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
 from jobs.lakehouse.contracts import Contract, split_table
-from jobs.lakehouse.errors import ContractError, DataError
+from jobs.lakehouse.errors import ConfigurationError, ContractError, DataError
 from jobs.lakehouse.files import delete_folder, first_line, names_below
+from jobs.lakehouse.table_rules import CONSTRAINT, breach_of, follow_rules, rules_of, snapshot
 
 # Gold is plain Delta that any reader opens.
 PLAIN_DELTA = {
@@ -24,6 +25,7 @@ PLAIN_DELTA = {
     "delta.checkpointPolicy": "classic",
 }
 
+RECORD_ID = "_record_id"
 Mode = Literal["replace", "replace_where", "append", "merge", "insert"]
 
 
@@ -61,6 +63,22 @@ class Lake:
         """Where a job stages rows before they are audited."""
         return f"{self.root}/_staging/{job}/{table}"
 
+    @property
+    def locks(self) -> Path:
+        """The folder of the locks that keep two processes from writing one table.
+
+        Raises:
+            ConfigurationError: the lake is no folder of a file system, where alone such locks hold.
+        """
+        scheme, _, rest = self.root.partition(":")
+        has_scheme = bool(rest) and "/" not in scheme
+        if has_scheme and scheme != "file":
+            raise ConfigurationError(
+                f"the lake {self.root} is no folder: one writer at a time is kept by locks in a file system, "
+                "so put the lake on one that the driver and all executors mount"
+            )
+        return Path(rest if has_scheme else self.root) / "_locks"
+
 
 def table_exists(spark: SparkSession, path: str) -> bool:
     """Whether a Delta table lies at the path."""
@@ -71,12 +89,18 @@ def table_version(spark: SparkSession, path: str) -> int | None:
     """The newest version of the table at the path; None when there is no table."""
     if not table_exists(spark, path):
         return None
-    # DeltaLog answers in milliseconds where DESCRIBE HISTORY takes half a second.
-    jvm = spark._jvm
-    assert jvm is not None
-    nothing = jvm.scala.Option.empty()
-    log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)
-    return int(log.update(False, nothing, nothing).version())
+    return int(snapshot(spark, path).version())
+
+
+def table_made_at(spark: SparkSession, path: str) -> dt.datetime | None:
+    """When the table at the path was made, to the millisecond; None when there is no table.
+
+    It stays what it is whatever is written or restored, and changes only when the folder is taken away and made anew.
+    """
+    if not table_exists(spark, path):
+        return None
+    made_at = dt.datetime.fromtimestamp(int(snapshot(spark, path).metadata().createdTime().get()) / 1000, dt.UTC)
+    return made_at.replace(tzinfo=None)
 
 
 def read_table(spark: SparkSession, path: str, version: int | None = None) -> DataFrame:
@@ -101,7 +125,9 @@ def is_kept(spark: SparkSession, path: str, version: int) -> bool:
 
 
 def ensure_table(spark: SparkSession, path: str, contract: Contract) -> None:
-    """Make the table of a contract, or add the columns that the contract has gained; needs one commit or none.
+    """Make the table of a contract, or add the columns and rules that the contract has gained and drop the rules that it lost.
+
+    Where nothing has changed it makes no commit.
 
     Raises:
         ContractError: the table has columns that the contract doesn't know, or of another type: a breaking change.
@@ -109,22 +135,21 @@ def ensure_table(spark: SparkSession, path: str, contract: Contract) -> None:
     if not table_exists(spark, path):
         _create_table(spark, path, contract)
         return
-    there = {field.name: field.dataType for field in spark.read.format("delta").load(path).schema}
-    declared = {field.name: field for field in contract.schema}
-    breaking = [name for name in there if name not in declared]
-    breaking += [name for name, held in there.items() if name in declared and declared[name].dataType != held]
-    if breaking:
+    held = read_table(spark, path)
+    if breach := breach_of(held, contract):
         raise ContractError(
-            f"{contract.table}: the contract breaks the table at {path} in {', '.join(sorted(set(breaking)))}; "
-            "restore the contract, or move the table away and rebuild it with --force"
+            f"{contract.table}: the contract breaks the table at {path} in {', '.join(sorted((*breach.gone, *breach.retyped)))}; "
+            f"restore the contract, or bring the table under it: python -m jobs migrate {contract.table}"
         )
-    added = [field for name, field in declared.items() if name not in there]
+    added = [field for field in contract.schema if field.name not in held.columns]
     if added:
         columns = ", ".join(
             f"`{field.name}` {field.dataType.simpleString()} COMMENT {_sql_text(field.metadata['comment'])}"
             for field in added
         )
         spark.sql(f"ALTER TABLE delta.`{path}` ADD COLUMNS ({columns})")
+    # A rule may be of a column that has just come.
+    follow_rules(spark, path, contract)
 
 
 def _create_table(spark: SparkSession, path: str, contract: Contract) -> None:
@@ -133,8 +158,7 @@ def _create_table(spark: SparkSession, path: str, contract: Contract) -> None:
     builder = DeltaTable.create(spark).location(path).comment(contract.grain).addColumns(contract.schema)
     if contract.partition_columns:
         builder = builder.partitionedBy(*contract.partition_columns)
-    # Like a row rule, and unlike a bare CHECK of Delta, a condition that is null is not broken.
-    constraints = {f"delta.constraints.{rule.name}": f"coalesce({rule.condition}, true)" for rule in contract.row_rules}
+    constraints = {f"{CONSTRAINT}{name}": condition for name, condition in rules_of(contract).items()}
     for key, value in {**PLAIN_DELTA, **constraints, **contract.properties}.items():
         builder = builder.property(key, value)
     builder.execute()
@@ -142,6 +166,9 @@ def _create_table(spark: SparkSession, path: str, contract: Contract) -> None:
 
 def write_table(rows: DataFrame, path: str, write: Write, key: tuple[str, ...], run_id: str) -> None:
     """Put rows into an existing table in one commit, which carries the run's id."""
+    if write.mode in ("replace", "merge", "insert") and _is_known_empty(rows.sparkSession, path):
+        # To look for what goes or matches where there is nothing costs Delta three times as much as to add.
+        write = Write("append")
     if write.mode in ("merge", "insert"):
         _merge(rows, path, write.key or key, update=write.mode == "merge")
         return
@@ -157,6 +184,12 @@ def write_table(rows: DataFrame, path: str, write: Write, key: tuple[str, ...], 
         writer.mode("overwrite").option("replaceWhere", write.condition).save(path)
     else:
         writer.mode("overwrite").save(path)
+
+
+def _is_known_empty(spark: SparkSession, path: str) -> bool:
+    """Whether the table's newest version holds no file, as far as the checksum of its commit tells; Delta would run a job to count them."""
+    checksum = snapshot(spark, path).checksumOpt()
+    return bool(checksum.isDefined()) and int(checksum.get().numFiles()) == 0
 
 
 def _merge(rows: DataFrame, path: str, key: tuple[str, ...], update: bool) -> None:
@@ -177,6 +210,24 @@ def _within_range(rows: DataFrame, column: str) -> Column:
     lowest, highest = rows.agg(F.min(column), F.max(column)).first() or (None, None)
     held = F.col(f"held.`{column}`")
     return held.between(F.lit(lowest), F.lit(highest)) if lowest is not None else held.isNull()
+
+
+def refuse_if_skipped(rows: DataFrame, path: str, write: Write, contract: Contract, before: int | None) -> None:
+    """Hold the rows of an append that left the table at the version of before against the table: Delta skips one that it has seen.
+
+    Raises:
+        DataError: some of them are not there.
+    """
+    if write.mode != "append" or not write.transaction or table_version(rows.sparkSession, path) != before:
+        return
+    # The rest of a row may tell when it was loaded, and so be another by now.
+    key = contract.key or ((RECORD_ID,) if RECORD_ID in rows.columns else rows.columns)
+    if not rows.select(*key).subtract(read_table(rows.sparkSession, path).select(*key)).isEmpty():
+        raise DataError(
+            f"{contract.table}: Delta has taken these rows for ones that it has ({write.transaction}), but they are not there: "
+            "the table was restored to a version before them. Nothing of them was written; see the runbook, Restore a "
+            "table's version"
+        )
 
 
 def rows_in_last_commit(spark: SparkSession, path: str) -> int:
@@ -206,11 +257,6 @@ def conform(rows: DataFrame, contract: Contract, kept: tuple[str, ...] = ()) -> 
 def restore_table(spark: SparkSession, path: str, version: int) -> None:
     """Make an older version of a table the newest again, by a commit of its own."""
     DeltaTable.forPath(spark, path).restoreToVersion(version)
-
-
-def empty_rows(spark: SparkSession, contract: Contract) -> DataFrame:
-    """No rows, with the contract's columns."""
-    return spark.createDataFrame([], StructType(contract.schema.fields))
 
 
 def _sql_text(text: str) -> str:

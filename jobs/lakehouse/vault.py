@@ -10,6 +10,8 @@ from jobs.lakehouse.keys import Keys
 from jobs.lakehouse.tables import Lake, read_table, table_version
 
 VALUES, PAYLOADS = "vault.personal_values", "vault.payloads"
+# What every job that takes records in adds to, by key: locked for the moment of the write, not for the whole run.
+ADDED_TO = (VALUES, PAYLOADS)
 
 
 def refuse_another_key(spark: SparkSession, lake: Lake, keys: Keys) -> None:

@@ -27,6 +27,9 @@ class KafkaSettings(Part):
         100, ge=0, description="of a feed, in a continuous run; then its small files are packed, 0 never"
     )
     max_offsets_per_trigger: int = Field(500_000, ge=1)
+    accept_data_loss: bool = Field(
+        False, description="go on with the oldest messages that are left where some were deleted before they were read"
+    )
     timeout_seconds: int = Field(30, ge=1)
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ import numpy as np
 
 from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate.draws import Flags, Integers, Stream, chosen, happens, scrambled, uniform, word_numbers
+from jobs.simulate.names import given_names, surnames
 from jobs.simulate.people import People, cards_held
 from jobs.simulate.seasons import day_count
 
@@ -19,7 +20,6 @@ SECOND_ACCOUNT_SHARE = 0.06
 SECOND_ACCOUNT_WITHIN_DAYS = 400
 SECOND_DEVICE_SHARE = 0.45
 SHARED_DEVICE_SHARE = 0.05
-SURNAME_COUNT, GIVEN_NAME_COUNT = 24, 40  # the lengths of the lists in texts.py
 # Every number behind these prefixes is a valid mobile number of China; 154 is not given out.
 PHONE_PREFIXES = np.array(
     [138, 139, 158, 186, 135, 188, 150, 137, 159, 136, 151, 187, 133, 152, 185, 130, 189, 153, 131, 180, 132, 155]
@@ -122,8 +122,8 @@ def contacts(settings: WorldSettings, crowd: People) -> Contacts:
     card_phone = np.where(cards_without_phone(settings, persons), NONE, card_phone)
     alone = others == persons
     return Contacts(
-        surname=chosen(seed, Stream.SURNAME, persons, SURNAME_COUNT),
-        given_name=chosen(seed, Stream.GIVEN_NAME, persons, GIVEN_NAME_COUNT),
+        surname=surnames(seed, persons),
+        given_name=given_names(seed, persons),
         account=np.where(crowd.has_account, scrambled(seed, "accounts", 2 * persons, ACCOUNT_BITS), NONE),
         second_account=np.where(has_second_account, scrambled(seed, "accounts", 2 * persons + 1, ACCOUNT_BITS), NONE),
         second_account_day=second_account_day,

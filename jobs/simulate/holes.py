@@ -7,6 +7,7 @@ import numpy as np
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.lakehouse.local_rows import local_rows
 from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate.assortment import product_rows
 from jobs.simulate.draws import Stream, uniform
@@ -83,7 +84,7 @@ def holes(spark: SparkSession, settings: WorldSettings) -> DataFrame:
     hours = [
         (row["store_id"], row["hour"], row["visitors"]) for row, lacks in zip(rows, is_lacking, strict=True) if lacks
     ]
-    local = spark.createDataFrame(hours, "store_id string, hour string, true_value string")
+    local = local_rows(spark, hours, "store_id string, hour string, true_value string")
     counted_at = F.to_utc_timestamp(F.to_timestamp("hour"), settings.time_zone)
     visitors = local.select(
         F.lit("footfall").alias("table_name"),
@@ -92,4 +93,4 @@ def holes(spark: SparkSession, settings: WorldSettings) -> DataFrame:
         "true_value",
         F.lit(True).alias("is_number"),
     )
-    return reduce(DataFrame.unionByName, [cities, spark.createDataFrame(found, HOLE_SCHEMA), visitors])
+    return reduce(DataFrame.unionByName, [cities, local_rows(spark, found, HOLE_SCHEMA), visitors])

@@ -18,6 +18,7 @@ from jobs.simulate.rings import ring_lines, ring_orders, ring_returned_shares, r
 from jobs.simulate.seasons import DAYS_OF_A_WEEK
 
 ALL_STORES = "ALL"
+PIECES_OF_CARTON = 12
 WEEKS_OF_COVER = 1.6  # of a week's usual sale, the stock that orders aim at
 LEAST_COVER_UNITS = 4
 CAMPAIGN_BUDGET = 5000
@@ -152,13 +153,17 @@ def stock_rows(spark: SparkSession, settings: WorldSettings) -> list[dict[str, s
     ids, stores = product_ids(settings), store_ids(settings)
     told = exported(settings, DAYS_OF_A_WEEK * np.arange(settings.weeks) + DAYS_OF_A_WEEK - 1)
     closes = [str(settings.start_date + timedelta(days=DAYS_OF_A_WEEK * week + 6)) for week in range(settings.weeks)]
+    # Where both come out even, people count cartons.
+    in_cartons = (on_hand % PIECES_OF_CARTON == 0) & (received % PIECES_OF_CARTON == 0)
+    size = np.where(in_cartons, PIECES_OF_CARTON, 1)
     return [
         {
             "product_id": ids[product],
             "store_id": stores[store],
             "date": closes[week],
-            "on_hand": str(on_hand[store, week, product]),
-            "received": str(received[store, week, product]),
+            "on_hand": str(on_hand[store, week, product] // size[store, week, product]),
+            "received": str(received[store, week, product] // size[store, week, product]),
+            "unit": "CTN" if in_cartons[store, week, product] else "PCS",
             "exported_at": told[week],
         }
         for week in range(settings.weeks)

@@ -20,6 +20,8 @@ from jobs.simulate.rings import ring_lines, ring_orders, ring_returned_shares, r
 from jobs.simulate.sales import ORDER_BITS
 
 METHODS = ("wallet", "credit_card", "debit_card", "cash", "gift_card", "voucher")
+# The tills know the same by the keys on their keyboards.
+TENDER_CODES = ("10", "21", "22", "01", "31", "32")
 ONLINE_SHARES = (0.78, 0.12, 0.1, 0.0)
 STORE_SHARES = (0.62, 0.12, 0.08, 0.18)
 CASH, GIFT_CARD, VOUCHER = 3, 4, 5
@@ -128,7 +130,9 @@ def payments(spark: SparkSession, settings: WorldSettings) -> DataFrame:
     return generated(spark, settings, payment_batch, PAYMENT_SCHEMA).select(
         F.concat(prefix, texts.order_id("is_online", "order_number")).alias("order_id"),
         F.col("payment_no").cast("string").alias("payment_no"),
-        texts.listed(METHODS, F.col("method")).alias("method"),
+        F.when(F.col("is_online"), texts.listed(METHODS, F.col("method")))
+        .otherwise(texts.listed(TENDER_CODES, F.col("method")))
+        .alias("method"),
         F.when(F.col("payer") != NO_PAYER, texts.payer("payer")).alias("payer"),
         texts.amount("cents").alias("amount"),
         F.lit(settings.currency_code).alias("currency"),

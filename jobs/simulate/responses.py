@@ -7,6 +7,7 @@ import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.lakehouse.local_rows import local_rows
 from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate import texts
 from jobs.simulate.ads import AD_CHANNELS, ad_lifts
@@ -57,7 +58,7 @@ def ad_effects(spark: SparkSession, settings: WorldSettings) -> DataFrame:
         for day in range(len(lifts))
         for channel, name in enumerate(AD_CHANNELS)
     ]
-    return spark.createDataFrame(rows, "date date, channel string, lift double").coalesce(1)
+    return local_rows(spark, rows, "date date, channel string, lift double").coalesce(1)
 
 
 RESPONSE_TABLES: Mapping[str, Callable[[SparkSession, WorldSettings], DataFrame]] = {

@@ -6,17 +6,10 @@ import numpy as np
 
 from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate.assortment import assortment
-from jobs.simulate.contacts import (
-    ACCOUNT_BITS,
-    EMAIL_BITS,
-    GIVEN_NAME_COUNT,
-    NONE,
-    SURNAME_COUNT,
-    devices,
-    phones,
-)
+from jobs.simulate.contacts import ACCOUNT_BITS, EMAIL_BITS, NONE, devices, phones
 from jobs.simulate.draws import Columns, Integers, Numbers, Stream, chosen, scrambled, uniform
 from jobs.simulate.local_time import as_moments, next_export, second_of_day, wall_seconds_of
+from jobs.simulate.names import given_names, surnames
 from jobs.simulate.orders import ENTITY_SPAN, LINE_SPAN, OrderLines, Orders
 from jobs.simulate.seasons import day_count
 from jobs.simulate.slips import NO_SLIP, birth_dates_as_told
@@ -69,8 +62,8 @@ def rings(settings: WorldSettings, numbers: Integers) -> Rings:
         account=scrambled(seed, "accounts", 2 * member, ACCOUNT_BITS),
         email=scrambled(seed, "emails", 2 * member, EMAIL_BITS),
         phone=phones(settings, member, 0),
-        surname=chosen(seed, Stream.SURNAME, member, SURNAME_COUNT),
-        given_name=chosen(seed, Stream.GIVEN_NAME, member, GIVEN_NAME_COUNT),
+        surname=surnames(seed, member),
+        given_name=given_names(seed, member),
         device=devices(settings, first_members(ring) + place % DEVICES_OF_RING, 0),
         first_day=REGISTERED_DAYS_BEFORE + chosen(seed, Stream.RING, ring, last_start, 1),
     )

@@ -5,30 +5,8 @@ from collections.abc import Sequence
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-SURNAMES = (
-    *(
-        "王 wang",
-        "李 li",
-        "张 zhang",
-        "刘 liu",
-        "陈 chen",
-        "杨 yang",
-        "赵 zhao",
-        "黄 huang",
-        "周 zhou",
-        "吴 wu",
-        "徐 xu",
-    ),
-    *("孙 sun", "胡 hu", "朱 zhu", "高 gao", "林 lin", "何 he", "郭 guo", "马 ma", "罗 luo", "梁 liang", "宋 song"),
-    *("郑 zheng", "谢 xie"),
-)
-GIVEN_NAMES = (
-    *("伟 wei", "芳 fang", "娜 na", "敏 min", "静 jing", "丽 li", "强 qiang", "磊 lei", "军 jun", "洋 yang", "勇 yong"),
-    *("艳 yan", "杰 jie", "娟 juan", "涛 tao", "明 ming", "超 chao", "霞 xia", "平 ping", "刚 gang", "桂英 guiying"),
-    *("秀兰 xiulan", "志强 zhiqiang", "建华 jianhua", "晓明 xiaoming", "雨欣 yuxin", "子涵 zihan", "浩然 haoran"),
-    *("欣怡 xinyi", "梓萱 zixuan", "宇轩 yuxuan", "思远 siyuan", "佳琪 jiaqi", "文博 wenbo", "诗涵 shihan"),
-    *("俊杰 junjie", "雪梅 xuemei", "海燕 haiyan", "春梅 chunmei", "国强 guoqiang"),
-)
+from jobs.simulate.names import LETTERS, SURNAMES
+
 EMAIL_DOMAINS = ("qq.com", "163.com", "126.com", "sina.com", "outlook.com", "gmail.com")
 CAMPAIGNS = (("baidu", "cpc"), ("wechat", "social"), ("newsletter", "email"), ("douyin", "video"))
 BAD_DATES = ("2025-02-31 10:00:00", "31/13/2024", "", "0000-00-00 00:00:00", "yesterday", "2024-13-01 08:15:00")
@@ -109,8 +87,14 @@ def payer(number: str) -> Column:
 
 def full_name(surname: str, given_name: str) -> Column:
     """A Chinese name, surname first."""
-    surnames, given_names = ([name.split()[0] for name in names] for names in (SURNAMES, GIVEN_NAMES))
-    return F.concat(listed(surnames, F.col(surname)), listed(given_names, F.col(given_name)))
+    return _name(surname, given_name, *([entry[0] for entry in entries] for entries in (SURNAMES, LETTERS)))
+
+
+def _name(surname: str, given_name: str, surnames: Sequence[str], letters: Sequence[str]) -> Column:
+    """A name in one way of writing, from the numbers that `names` gives."""
+    first, behind = F.col(given_name) % len(letters), F.floor(F.col(given_name) / len(letters))
+    second = F.coalesce(listed(letters, behind - 1), F.lit(""))
+    return F.concat(listed(surnames, F.col(surname)), listed(letters, first), second)
 
 
 def as_mistyped(name: Column, slip: str) -> Column:
@@ -149,10 +133,9 @@ def birth_date(digits: str, separator: str) -> Column:
 
 def email(surname: str, given_name: str, number: str) -> Column:
     """The e-mail address of a person, normalised; null where the number is below 0."""
-    surnames, given_names = ([name.split()[1] for name in names] for names in (SURNAMES, GIVEN_NAMES))
+    spelled = _name(surname, given_name, *([entry[1:] for entry in entries] for entries in (SURNAMES, LETTERS)))
     mailbox = F.concat(
-        listed(surnames, F.col(surname)),
-        listed(given_names, F.col(given_name)),
+        spelled,
         F.lower(F.conv(F.col(number).cast("string"), 10, 36)),
     )
     domain = listed(EMAIL_DOMAINS, F.col(number) % len(EMAIL_DOMAINS))

@@ -10,6 +10,7 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.lakehouse.local_rows import local_rows
 from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate import texts
 from jobs.simulate.assortment import CATEGORIES, assortment, product_ids, store_ids
@@ -122,7 +123,7 @@ def calendar(spark: SparkSession, settings: WorldSettings) -> DataFrame:
     """One row per day, through the last one that the truth foresees: the season factor that all customers share."""
     factors = season_factors(settings)
     rows = [(settings.start_date + timedelta(days=day), float(factor)) for day, factor in enumerate(factors)]
-    return spark.createDataFrame(rows, "date date, season_factor double").coalesce(1)
+    return local_rows(spark, rows, "date date, season_factor double").coalesce(1)
 
 
 def demand(spark: SparkSession, settings: WorldSettings) -> DataFrame:

@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 from jobs.__main__ import all_jobs
 from tests.system.corner_shop import (
     CornerShop,
+    deliveries_committed_twice,
     differences,
     opened,
     transactions_committed_twice,
@@ -80,7 +81,7 @@ def test_chaos(
             kills += 1
         assert not was_killed(shop, lake, jobs, None)
         assert differences(lake, reference) == {}
-        assert transactions_committed_twice(lake) == []
+        assert transactions_committed_twice(lake) == deliveries_committed_twice(lake) == []
         assert unaccounted_versions(lake) == []
         outcomes = opened(lake, "ops.runs").to_pyarrow_table(columns=["outcome"])["outcome"].to_pylist()
         assert {*outcomes} == {"succeeded"}

@@ -11,6 +11,7 @@ from jobs.__main__ import main
 from tests.faults.kills import INGEST
 from tests.system.corner_shop import (
     CornerShop,
+    deliveries_committed_twice,
     differences,
     opened,
     tables_of,
@@ -39,7 +40,8 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 
     yield sized
     if folder.is_mount():
-        subprocess.run(["umount", str(folder)], timeout=20, check=True)
+        # Lazily: a writer that met the full disk leaves its file open until the JVM collects it, and holds the disk till then.
+        subprocess.run(["umount", "--lazy", str(folder)], timeout=20, check=True)
 
 
 def test_a_full_disk_ends_a_run_in_words_and_harms_no_table(
@@ -70,5 +72,5 @@ def test_a_full_disk_ends_a_run_in_words_and_harms_no_table(
     written = tables_of(lake)
     assert {"bronze.tills", "vault.personal_values", "ops.deliveries", "silver.order_lines"} <= {*written}
     assert differences(lake, undisturbed, written) == {}
-    assert transactions_committed_twice(lake) == []
+    assert transactions_committed_twice(lake) == deliveries_committed_twice(lake) == []
     assert unaccounted_versions(lake) == []

@@ -43,20 +43,23 @@ def test_checkpoints_lost_in_mid_run_end_it_in_words_and_harm_no_table(
 ) -> None:
     lake = tmp_path / "lake"
     shutil.copytree(undisturbed, lake)
+    of_a_stream = lake / "_checkpoints/clicks/metadata"
+    of_a_stream.parent.mkdir(parents=True)
+    of_a_stream.touch()
     for name, value in shop.variables(lake).items():
         monkeypatch.setenv(name, value)
     versions = [opened(lake, table).version() for table in TABLES]
     publish: Callable[..., None] = Run.publish
 
     def robbed(run: Run, *arguments: Any, **named: Any) -> None:
-        shutil.rmtree(lake / "_checkpoints")
+        shutil.rmtree(lake / "_checkpoints_of_customers")
         publish(run, *arguments, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(Run, "publish", robbed)
         code, said = main(shop.command("resolve_customers", "--force")), capfd.readouterr().err
     assert code == 1, said[-3000:]
-    assert f"error: {lake}/_checkpoints/" in said.replace("file:", "")
+    assert f"error: {lake}/_checkpoints_of_customers/" in said.replace("file:", "")
     assert "was taken away while the run was reading it" in said
     assert "Traceback" not in said
     assert [opened(lake, table).version() for table in TABLES] == versions, "nothing half done is to be seen"
@@ -64,7 +67,8 @@ def test_checkpoints_lost_in_mid_run_end_it_in_words_and_harm_no_table(
     assert [opened(lake, table).version() for table in TABLES] > versions
     assert differences(lake, undisturbed, TABLES) == {}
     assert unaccounted_versions(lake) == []
-    assert not (lake / "_checkpoints").exists()
+    assert not (lake / "_checkpoints_of_customers").exists()
+    assert of_a_stream.exists()
 
 
 def test_edges_without_an_end_are_refused_and_not_rounded(spark: SparkSession) -> None:

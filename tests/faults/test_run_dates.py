@@ -9,6 +9,7 @@ from tests.system.corner_shop import (
     FIRST_DATE,
     LAST_DATE,
     CornerShop,
+    deliveries_committed_twice,
     differences,
     opened,
     tables_of,
@@ -41,4 +42,4 @@ def test_files_in_two_deliveries_give_what_all_at_once_give(shop: CornerShop, un
     shop.run(lake, *INGEST)
     written = tables_of(lake)
     assert differences(lake, undisturbed, written) == {}
-    assert transactions_committed_twice(lake) == []
+    assert transactions_committed_twice(lake) == deliveries_committed_twice(lake) == []

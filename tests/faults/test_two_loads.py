@@ -12,6 +12,7 @@ from jobs.__main__ import main
 from tests.beside import environment_of
 from tests.system.corner_shop import (
     CornerShop,
+    deliveries_committed_twice,
     differences,
     opened,
     tables_of,
@@ -54,7 +55,7 @@ def test_the_second_load_names_the_first_and_gives_way(
     written = tables_of(lake)
     assert {"bronze.tills", "vault.personal_values", "ops.deliveries"} <= {*written}
     assert differences(lake, undisturbed, written) == {}
-    assert transactions_committed_twice(lake) == []
+    assert transactions_committed_twice(lake) == deliveries_committed_twice(lake) == []
     assert unaccounted_versions(lake) == []
     outcomes = opened(lake, "ops.runs").to_pyarrow_table(columns=["outcome"])["outcome"].to_pylist()
     assert outcomes == ["succeeded"], "who gave way has done nothing"

@@ -191,6 +191,7 @@ def test_features_equal_a_brute_force_reading_of_what_was_known(
                 assert found[customer][name] == close, f"{name} of {customer} as of {day}"
 
 
+@pytest.mark.long
 def test_features_of_touched_customers_beside_those_of_all_others_are_the_features_of_all(
     spark: SparkSession, world: tuple[list[Row], list[Row], list[Row]]
 ) -> None:

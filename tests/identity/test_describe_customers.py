@@ -85,6 +85,19 @@ def test_of_two_values_told_at_once_the_one_of_the_later_account_id_is_taken(spa
     assert [row["city"] for row in customers.collect()] == ["city of b"]
 
 
+def test_what_a_deletion_repeats_does_not_survive(spark: SparkSession) -> None:
+    ids = [customer_id(customer_id="c", identifier_value=name) for name in ("a", "b")]
+    gone = NOON + 9 * DAY
+    accounts = [
+        account(account_id="a", city="old", country="CN", superseded_at=gone),
+        account(account_id="a", revision=2, city="old", country="CN", arrived_at=gone, superseded_at=gone),
+        account(account_id="b", city="new", arrived_at=NOON + DAY),
+    ]
+    found = described(spark, ids, accounts).collect()[0]
+    assert (found["city"], found["country"]) == ("new", "CN"), "what nobody else tells is still the last known"
+    assert found["account_count"] == 2
+
+
 def test_values_survive_by_source_then_completeness_then_recency(spark: SparkSession) -> None:
     ids = [customer_id(customer_id="c", identifier_value=name) for name in ("a", "b", "d")]
     accounts = [

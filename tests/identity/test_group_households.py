@@ -5,7 +5,7 @@ from pyspark.sql import SparkSession
 
 from jobs.identity.group_households import as_households, shared_things
 from jobs.lakehouse.identity_settings import IdentitySettings
-from tests.rows import NOON, Row, customer_id, frame_of, identifier, order_line
+from tests.rows import NOON, Row, customer_id, frame_of, identifier, order_line, row_of
 
 SETTINGS = IdentitySettings(household_max_customers=3)
 
@@ -15,14 +15,15 @@ def checkpoints(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -
     spark.sparkContext.setCheckpointDir(str(tmp_path_factory.mktemp("checkpoints")))
 
 
-def found(spark: SparkSession, customers: list[str], identifiers: list[Row], lines: list[Row]) -> dict[str, Row]:
+def found(
+    spark: SparkSession, customers: list[str], identifiers: list[Row], lines: list[Row], edges: tuple[Row, ...] = ()
+) -> dict[str, Row]:
     """The household of each customer; a customer's account has the customer's name."""
     ids = [customer_id(customer_id=f"c-{name}", identifier_value=name, valid_from=NOON) for name in customers]
     ids.append(customer_id(customer_id="c-gone", identifier_value=customers[0], valid_from=NOON, valid_to=NOON))
     held = frame_of(spark, "silver.customer_ids", *ids)
-    things = shared_things(
-        held, frame_of(spark, "silver.identifiers", *identifiers), frame_of(spark, "silver.order_lines", *lines)
-    )
+    told = {"silver.identifiers": identifiers, "silver.identity_edges": edges, "silver.order_lines": lines}
+    things = shared_things(held, *(frame_of(spark, name, *rows) for name, rows in told.items()))
     rows = as_households(held, things, SETTINGS).collect()
     assert len(rows) == len(customers)
     return {row["customer_id"].removeprefix("c-"): row.asDict() for row in rows}
@@ -42,6 +43,15 @@ def test_what_too_many_share_joins_nobody(spark: SparkSession) -> None:
     names = ["a", "b", "c", "d"]
     lines = [order_line(account_id=name, delivery_address_token="forwarder") for name in names]
     assert {row["customer_count"] for row in found(spark, names, [], lines).values()} == {1}
+
+
+def test_a_value_that_the_settings_block_is_nobodys_home(spark: SparkSession) -> None:
+    seen = [identifier(account_id=name, identifier_value="hotline") for name in ("a", "b")]
+    edge = {"account_id": "a", "identifier_kind": "phone", "identifier_value": "hotline"}
+    blocked = row_of("silver.identity_edges", **edge, refusal_reason="blocked_value")
+    refused = row_of("silver.identity_edges", **edge, refusal_reason="contradicts")
+    assert {row["customer_count"] for row in found(spark, ["a", "b"], seen, [], (blocked,)).values()} == {1}
+    assert {row["customer_count"] for row in found(spark, ["a", "b"], seen, [], (refused,)).values()} == {2}
 
 
 def test_a_chain_of_things_makes_no_larger_household_than_one_thing_may(spark: SparkSession) -> None:

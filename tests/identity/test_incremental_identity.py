@@ -17,7 +17,7 @@ from jobs.identity.resolve_customers import all_changes, under_kept_ids
 from jobs.identity.touched import changed_accounts, touched_accounts
 from jobs.lakehouse.identity_settings import IdentitySettings, LinkSettings
 from jobs.lakehouse.settings import load_settings
-from tests.identity.small_worlds import SmallWorlds
+from tests.identity.small_worlds import PAST_DAYS, SmallWorlds
 from tests.rows import CONF_DIR, NOON, account, contract_of, frame_of, identifier
 
 pytestmark = pytest.mark.long
@@ -42,6 +42,8 @@ OTHER_RULES = RULES.model_copy(
 RULES_OF_DAY = {2: OTHER_RULES, 3: RULES}
 TABLES = ("silver.customer_ids", "silver.identity_edges", "silver.identity_components", "silver.identity_changes")
 BLOCKED = [("phone", "w1:phone0"), ("email", "w2:email1")]
+# When a row of a table was told.
+TOLD_AT = {"ops.identity_overrides": "made_at"}
 Published = Mapping[str, DataFrame]
 
 
@@ -129,9 +131,41 @@ def test_an_increment_is_the_full_run_whatever_happens_on_a_day(spark: SparkSess
     assert 0 < touched < 0.4 * of, "and at the cost of the day"
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("seed", range(1))
 def test_increments_are_full_runs_for_many_days(spark: SparkSession, seed: int) -> None:
-    hold_against_full(spark, seed, days=12, worlds_count=100)
+    hold_against_full(spark, seed, days=8, worlds_count=100)
+
+
+def held_at(customer_ids: DataFrame, at: dt.datetime) -> set[frozenset[tuple[str, str]]]:
+    """Which accounts and identifiers were one customer at a time."""
+    held = customer_ids.where(f"valid_from <= timestamp'{at}' and coalesce(valid_to > timestamp'{at}', true)")
+    groups: dict[str, set[tuple[str, str]]] = {}
+    for row in held.select("customer_id", "identifier_kind", "identifier_value").collect():
+        groups.setdefault(row[0], set()).add((row[1], row[2]))
+    return {frozenset(group) for group in groups.values()}
+
+
+def test_nothing_that_comes_later_changes_who_was_who(spark: SparkSession) -> None:
+    """What is told as of a moment is what a run told that knew nothing that came after it."""
+    worlds = SmallWorlds(seed=4711, count=60, busy=30)
+    for _ in range(6):
+        worlds.next_day()
+    blocked = spark.createDataFrame(BLOCKED, "rule string, identifier_value string")
+    # A component that grows suspicious is put aside with all its past.
+    settings = RULES.model_copy(update={"max_links_per_component": HOUSE.max_links_per_component})
+    rows = {name: worlds.rows(name) for name in worlds.tables}
+    after = resolved_all(evidence_in(spark, worlds, settings), settings, blocked).customer_ids.checkpoint()
+    for day in (PAST_DAYS // 3, PAST_DAYS, PAST_DAYS + 3):
+        at = NOON + dt.timedelta(days=day)
+        known = {
+            name: [row for row in told if row[TOLD_AT.get(name, "arrived_at")] <= at] for name, told in rows.items()
+        }
+        then = evidence_of({name: frame_of(spark, name, *told) for name, told in known.items()}, settings.links)
+        before = resolved_all(then, settings, blocked).customer_ids
+        expected = held_at(before, at)
+        assert any(len(group) > 2 for group in expected)
+        assert held_at(after, at) == expected, f"day {day}"
 
 
 def test_an_id_that_a_customer_who_is_not_touched_goes_by_is_not_minted_again(spark: SparkSession) -> None:

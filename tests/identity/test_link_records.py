@@ -1,4 +1,4 @@
-"""Link records: accounts from the vault to links and a queue of reviews, with nothing plain in either and nothing known too early."""
+"""Link records: accounts from the vault to links, with nothing plain in them and nothing known too early; the queue of doubtful ones."""
 
 import datetime as dt
 import json
@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.identity import link_records
 from jobs.identity.linking_choice import PAIR_COLUMNS
+from jobs.identity.queue_reviews import as_reviews, unsure_links
 from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.keys import Keys
 from jobs.lakehouse.linking_settings import LinkingModel, LinkingSettings
@@ -17,7 +18,7 @@ from jobs.lakehouse.settings import Settings
 from tests.conftest import MakeSettings
 from tests.identity.people import with_copies
 from tests.lakes import conf_with, run_job, table
-from tests.rows import account, frame_of, row_of
+from tests.rows import Row, account, customer_id, frame_of, row_of
 
 FEED = {
     "files": "members/*.csv",
@@ -81,6 +82,7 @@ def rows_of(rows: DataFrame) -> list[dict[str, object]]:
     return [row.asDict() for row in rows.collect()]
 
 
+@pytest.mark.long
 def test_copies_are_linked_when_the_later_one_arrived(
     spark: SparkSession, linked: tuple[Settings, pd.DataFrame]
 ) -> None:
@@ -93,6 +95,7 @@ def test_copies_are_linked_when_the_later_one_arrived(
     assert all(str(row["left_account_id"]) < str(row["right_account_id"]) for row in links)
 
 
+@pytest.mark.long
 def test_a_second_run_has_nothing_to_do_and_a_forced_one_finds_the_same(
     spark: SparkSession, linked: tuple[Settings, pd.DataFrame]
 ) -> None:
@@ -104,16 +107,18 @@ def test_a_second_run_has_nothing_to_do_and_a_forced_one_finds_the_same(
     assert after == before
 
 
+@pytest.mark.long
 def test_no_plain_value_stands_in_what_is_written(spark: SparkSession, linked: tuple[Settings, pd.DataFrame]) -> None:
     settings, told = linked
     shown = json.dumps(
-        [rows_of(table(spark, settings, name)) for name in ("silver.record_links", "silver.link_reviews", "ops.runs")],
+        [rows_of(table(spark, settings, name)) for name in ("silver.record_links", "ops.runs")],
         default=str, ensure_ascii=False,
     )  # fmt: skip
     for column in ("name", "phone", "birth_date"):
         assert [value for value in told[column] if value and value in shown] == []
 
 
+@pytest.mark.long
 def test_changed_rules_link_anew(spark: SparkSession, linked: tuple[Settings, pd.DataFrame]) -> None:
     settings = linked[0]
     assert settings.linking.rules is not None
@@ -149,11 +154,8 @@ def test_only_what_was_told_first_counts_and_a_store_has_its_city(spark: SparkSe
     assert found == {"a": ("p1", "Beijing", None), "b": (None, "Wuhan", "2025-01-02")}
 
 
-def test_the_queue_shows_masks_of_pairs_to_be_reviewed_only(spark: SparkSession) -> None:
-    accounts = [
-        account(account_id=name, name_masked=f"{name}*", arrived_at=at)
-        for name, at in (("a", FIRST), ("b", LATER), ("c", FIRST))
-    ]
+def test_a_link_is_known_when_its_later_account_is(spark: SparkSession) -> None:
+    accounts = [account(account_id=name, arrived_at=at) for name, at in (("a", FIRST), ("b", LATER), ("c", FIRST))]
     told = link_records.as_first_told(frame_of(spark, "silver.accounts", *accounts), None, "UTC")
     pairs = spark.createDataFrame(
         pd.DataFrame([("a", "b", 0.7, 1.2, "review"), ("a", "c", 0.99, 7.0, "accept")], columns=PAIR_COLUMNS),
@@ -162,8 +164,45 @@ def test_the_queue_shows_masks_of_pairs_to_be_reviewed_only(spark: SparkSession)
     model = LinkingModel.model_validate({"columns": {"name": {"kind": "name"}}})
     links = link_records.as_record_links(pairs, told, model)
     assert {(row.right_account_id, row.arrived_at) for row in links.collect()} == {("b", LATER), ("c", FIRST)}
-    (review,) = link_records.as_reviews(links, told).collect()
-    assert (review.left_name_masked, review.right_name_masked, review.right_account_id) == ("a*", "b*", "b")
+
+
+def a_link(one: str, other: str, probability: float, decision: str = "review", rules: str = "r1") -> Row:
+    return row_of(
+        "silver.record_links", left_account_id=one, right_account_id=other, match_probability=probability,
+        decision=decision, linking_rules=rules, match_weight=probability,
+    )  # fmt: skip
+
+
+def test_a_pair_keeps_its_probability_while_the_same_is_decided_by_the_same_rules(spark: SparkSession) -> None:
+    before = [a_link("a", "b", 0.61), a_link("a", "c", 0.89), a_link("a", "d", 0.7, rules="r0")]
+    now = [a_link("a", "b", 0.62), a_link("a", "c", 0.91, "accept"), a_link("a", "d", 0.71), a_link("a", "e", 0.8)]
+    frames = [frame_of(spark, "silver.record_links", *rows) for rows in (now, before)]
+    found = {
+        row.right_account_id: row.match_probability for row in link_records.with_kept_probabilities(*frames).collect()
+    }
+    assert found == {"b": 0.61, "c": 0.91, "d": 0.71, "e": 0.8}
+
+
+def test_the_queue_holds_what_is_doubtful_not_joined_and_not_answered(spark: SparkSession) -> None:
+    names = ("a", "doubtful", "weak member", "sure", "joined", "answered", "taken back")
+    accounts = [account(account_id=name, name_masked=f"{name[0]}*", city="Wuhan") for name in names]
+    told = link_records.as_first_told(frame_of(spark, "silver.accounts", *accounts), None, "UTC")
+    links = [a_link("a", "weak member", 0.8, "accept"), a_link("a", "sure", 0.95, "accept")]
+    links += [a_link("a", name, 0.7) for name in ("doubtful", "joined", "answered", "taken back")]
+    ids = [customer_id(customer_id="a" if name == "joined" else name, identifier_value=name) for name in names]
+    words = [("answered", "never", FIRST), ("taken back", "always", FIRST), ("taken back", "as_found", LATER)]
+    said = [
+        row_of("ops.identity_overrides", account_id=name, other_account_id="a", decision=decision, made_at=at)
+        for name, decision, at in words
+    ]
+    queue = as_reviews(
+        unsure_links(frame_of(spark, "silver.record_links", *links), 0.9), told,
+        frame_of(spark, "silver.customer_ids", *ids), frame_of(spark, "ops.identity_overrides", *said),
+    )  # fmt: skip
+    found = {
+        row.right_account_id: (row.left_name_masked, row.right_name_masked, row.right_city) for row in queue.collect()
+    }
+    assert found == {name: ("a*", f"{name[0]}*", "Wuhan") for name in ("doubtful", "weak member", "taken back")}
 
 
 @pytest.mark.long
@@ -180,4 +219,3 @@ def test_a_dataset_without_names_gets_empty_tables(spark: SparkSession, settings
     for name in ("ingest.load_files", "ingest.clean_accounts", "identity.link_records"):
         run_job(spark, nameless, name)
     assert table(spark, nameless, "silver.record_links").isEmpty()
-    assert table(spark, nameless, "silver.link_reviews").isEmpty()

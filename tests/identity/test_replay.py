@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from jobs.identity.clusters import Rules
 from jobs.identity.history import laid_over
+from jobs.identity.overrides import ALWAYS_JOIN, AS_FOUND, NEVER_JOIN
 from jobs.identity.replay import Node, Span, Told, replayed
 from jobs.lakehouse.identity_settings import LinkSettings
 
@@ -33,6 +34,11 @@ def an_account(account: str, day: int = 0, name: str = "") -> Told:
 def a_link(account: str, rule: str, value: str, day: int, name: str = "", group: str = "") -> Told:
     kind = "account" if rule in ("override", "record_link") else rule
     return Told(day * DAY, account, account, rule, kind, value, group, value, name, 0.9)
+
+
+def said(one: str, other: str, *words: tuple[int, str]) -> Rules:
+    """The rules, and what was said of two accounts on some days."""
+    return Rules(LINKS, {frozenset((one, other)): tuple((day * DAY, decision) for day, decision in words)})
 
 
 def in_order(story: list[Told]) -> list[Told]:
@@ -145,7 +151,7 @@ def test_accounts_that_must_never_be_joined_are_apart_from_then_on(
 ) -> None:
     if one == other:
         return
-    spans = spans_of(story, Rules(LINKS, {frozenset((one, other)): day * DAY}))
+    spans = spans_of(story, said(one, other, (day, NEVER_JOIN)))
     for moment in range(day, 10):
         held = customers_at(spans, moment * DAY)
         pair = [held.get(("account", name, "")) for name in (one, other)]
@@ -208,11 +214,29 @@ def test_an_account_without_a_name_joins_no_two_names() -> None:
 def test_a_word_taken_back_brings_the_id_back() -> None:
     story = [an_account("a", 0), an_account("b", 1), a_link("a", "email", "x", 2), a_link("b", "email", "x", 2)]
     joined = customers_at(spans_of(story), 9 * DAY)
-    apart = spans_of(story, Rules(LINKS, {frozenset(("a", "b")): 5 * DAY}))
-    assert customers_at(apart, 4 * DAY) == joined
+    apart = spans_of(story, said("a", "b", (5, NEVER_JOIN), (7, AS_FOUND)))
+    assert customers_at(apart, 4 * DAY) == customers_at(apart, 8 * DAY) == joined, "what was apart for a while is known"
     held = customers_at(apart, 5 * DAY)
     assert held["account", "a", ""] == joined["account", "a", ""], "the older goes on under the id"
     assert held["account", "b", ""] not in set(joined.values()), "an id is never given twice"
+
+
+def test_a_word_that_joins_lasts_until_it_is_taken_back_or_turned_round() -> None:
+    story = [an_account("a"), an_account("b"), a_link("a", "override", "b", 2)]
+    for last in (AS_FOUND, NEVER_JOIN):
+        spans, refused = replayed(in_order(story), said("a", "b", (2, ALWAYS_JOIN), (5, last)))
+        together = [len(set(customers_at(spans, day * DAY).values())) == 1 for day in (1, 2, 4, 5, 9)]
+        assert together == [False, True, True, False, False]
+        assert refused == []
+
+
+def test_a_name_that_came_later_holds_from_then_on() -> None:
+    story = [an_account("ann", name="ann"), a_link("ann", "phone", "1", 0, name="ann", group="ann"), an_account("u", 1)]
+    story += [a_link("u", "phone", "1", 1, group="ann"), an_account("u", 5, name="bob")]
+    held = {day: customers_at(spans_of(story), day * DAY) for day in (2, 6)}
+    u, ann = ("account", "u", ""), ("account", "ann", "")
+    assert held[2][u] == held[2][ann]
+    assert held[6][u] != held[6][ann], "bob is not ann"
 
 
 def test_two_strictnesses_are_laid_over_each_other() -> None:

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 from jobs.identity.evidence import evidence_of
 from jobs.identity.resolution import resolved_all
 from jobs.identity.resolve_customers import all_changes, under_kept_ids
+from jobs.identity.stable_ids import OTHERWISE
 from jobs.lakehouse.identity_settings import IdentitySettings
 from jobs.lakehouse.settings import load_settings
 from tests.rows import CONF_DIR, NOON, Row, account, frame_of, identifier, row_of
@@ -44,7 +45,7 @@ def edges_and_ids(
     evidence = evidence_of({name: frame_of(spark, name, *rows) for name, rows in tables.items()}, settings.links)
     stopped = spark.createDataFrame(list(blocked), "rule string, identifier_value string")
     customer_ids, judged, _ = resolved_all(evidence, settings, stopped)
-    return judged, customer_ids
+    return judged.checkpoint(), customer_ids.checkpoint()
 
 
 def held_now(customer_ids: DataFrame, column: str = "customer_id") -> set[frozenset[str]]:
@@ -53,6 +54,12 @@ def held_now(customer_ids: DataFrame, column: str = "customer_id") -> set[frozen
     for row in customer_ids.where("identifier_kind = 'account' and valid_to is null").collect():
         groups.setdefault(row[column], set()).add(row["identifier_value"])
     return {frozenset(group) for group in groups.values()}
+
+
+def held_at(customer_ids: DataFrame, at: dt.datetime) -> set[frozenset[str]]:
+    """Which accounts were one customer at a time."""
+    held = customer_ids.where(f"valid_from <= timestamp'{at}' and coalesce(valid_to > timestamp'{at}', true)")
+    return held_now(held.withColumn("valid_to", F.lit(None)))
 
 
 def fates(edges: DataFrame) -> dict[tuple[str, str], str | None]:
@@ -151,6 +158,53 @@ def test_a_persons_word_joins_separates_and_is_taken_back(spark: SparkSession) -
     assert held_now(customer_ids) == {frozenset({"a", "b"}), frozenset({"c"})}
 
 
+def test_a_word_that_is_taken_back_held_until_then(spark: SparkSession) -> None:
+    accounts, rows = [named("a"), named("b"), named("c")], [phone("a", "1"), phone("b", "1")]
+    ends = {"never": ("a", "b"), "always": ("a", "c")}
+    days = {word: LATER + dt.timedelta(days=place) for place, word in enumerate(("first", "again", "last"))}
+    words = [a_word(word, *pair, days[day]) for word, pair in ends.items() for day in ("first", "again")]
+    words += [a_word("as_found", *pair, days["last"]) for pair in ends.values()]
+    edges, customer_ids = edges_and_ids(spark, accounts, rows, overrides=words)
+    assert held_now(customer_ids) == {frozenset({"a", "b"}), frozenset({"c"})}
+    for told in ("first", "again"):
+        assert held_at(customer_ids, days[told]) == {frozenset({"a", "c"}), frozenset({"b"})}, told
+    assert fates(edges)["a", "c"] == "taken_back"
+
+
+def test_a_persons_word_holds_in_a_component_that_is_put_aside(spark: SparkSession) -> None:
+    settings = IDENTITY.model_copy(update={"max_links_per_component": 5})
+    chain = [phone(f"a{place}", f"p{place + step}") for place in range(6) for step in (0, 1)]
+    accounts = [named(f"a{place}") for place in range(6)]
+    words = [a_word("always", "a0", "a5"), a_word("never", "a1", "a2")]
+    edges, customer_ids = edges_and_ids(spark, accounts, chain, settings, overrides=words)
+    assert held_now(customer_ids) == {frozenset({"a0", "a5"}), *(frozenset({f"a{place}"}) for place in range(1, 5))}
+    assert fates(edges)["a0", "a5"] is None
+
+
+def test_a_name_told_later_changes_nothing_before(spark: SparkSession) -> None:
+    unnamed = account(account_id="x", name_token=None, arrived_at=NOON)
+    revised = account(account_id="x", revision=2, name_token="bob", arrived_at=LATER)
+    accounts = [named("ann", "ann"), named("bob", "bob"), unnamed]
+    rows = [phone("ann", "family"), phone("x", "family", 1), phone("bob", "family", 2)]
+    rows += [seen("device", "bob", "tablet"), seen("device", "x", "tablet", 1)]
+    _, before = edges_and_ids(spark, accounts, rows)
+    edges, after = edges_and_ids(spark, [*accounts, revised], rows)
+    assert held_now(before) == {frozenset({"ann", "x"}), frozenset({"bob"})}
+    assert held_at(after, LATER - dt.timedelta(1)) == held_now(before), "nobody knew its name"
+    assert held_now(after) == {frozenset({"ann"}), frozenset({"bob", "x"})}
+    assert {reason for reason in fates(edges).values() if reason} == set(), "each edge has a link that joins"
+
+
+def test_an_edge_of_two_links_is_refused_only_where_both_are(spark: SparkSession) -> None:
+    accounts = [named("ann", "ann"), named("bob", "bob"), named("u"), named("v")]
+    rows = [phone("ann", "p"), phone("v", "p", 1), phone("u", "p", 2)]
+    rows += [seen("email", "bob", "b@x"), seen("email", "u", "b@x", 2)]
+    edges, customer_ids = edges_and_ids(spark, accounts, rows)
+    assert held_now(customer_ids) == {frozenset({"ann"}), frozenset({"bob", "u", "v"})}
+    assert {fate for (_, value), fate in fates(edges).items() if value == "p"} == {None}
+
+
+@pytest.mark.long
 def test_rules_that_change_leave_most_accounts_under_their_published_id(spark: SparkSession) -> None:
     accounts = [named("old"), *[named(f"n{place}") for place in range(3)]]
     rows = [phone("old", "1", -9), phone("n0", "1"), *[seen("email", f"n{place}", "n@x") for place in range(3)]]
@@ -169,8 +223,48 @@ def test_rules_that_change_leave_most_accounts_under_their_published_id(spark: S
     assert sorted(map(repr, again.collect())) == sorted(map(repr, kept.collect())), "and stays so"
     assert renamed is not None
     assert none is not None
-    changes = all_changes(kept, renamed, None, F.lit(LATER))
-    assert {row["change_kind"] for row in changes.collect()} >= {"rename"}
+    changes = {row["change_kind"]: row for row in all_changes(kept, renamed, None, F.lit(LATER)).collect()}
+    assert {*changes} == {"split", "rename"}
+    (first,) = before
+    assert (changes["split"]["from_customer_id"], changes["split"]["to_customer_id"]) == (first, now["old"])
+    assert changes["rename"]["to_customer_id"] == first
+
+
+@pytest.mark.long
+def test_a_customer_that_is_merged_away_keeps_its_published_id_in_the_history(spark: SparkSession) -> None:
+    """Three accounts go by the id of one that left them; then they are merged into an older and larger customer."""
+    accounts = [named("old"), *[named(f"n{place}") for place in range(3)], *[named(f"y{place}") for place in range(5)]]
+    ring = [seen("email", f"n{place}", "n@x") for place in range(3)]
+    rows = [phone("old", "1", -9), phone("n0", "1"), *ring, *[seen("open_id", f"y{place}", "y") for place in range(5)]]
+    apart = IDENTITY.model_copy(
+        update={"links": {**IDENTITY.links, "phone": IDENTITY.links["phone"].model_copy(update={"joins": "never"})}}
+    )
+    _, first = edges_and_ids(spark, accounts, rows)
+    kept, _ = under_kept_ids(edges_and_ids(spark, accounts, rows, apart)[1], first)
+    (id_kept,) = {row["customer_id"] for row in kept.where("identifier_value = 'n0' and valid_to is null").collect()}
+    merged = [*rows, seen("email", "n2", "y@x", 48), seen("email", "y0", "y@x", 48)]
+    after, renamed = under_kept_ids(edges_and_ids(spark, accounts, merged, apart)[1], kept)
+    past = after.where("identifier_value = 'n0' and valid_to is not null").orderBy("valid_from").collect()
+    assert past[-1]["customer_id"] == id_kept
+    changes = all_changes(after, renamed, None, F.lit(LATER)).where("change_kind <> 'rename'")
+    told = changes.where(F.col("from_customer_id") == id_kept).collect()
+    (now,) = {row["customer_id"] for row in after.where("identifier_value = 'n0' and valid_to is null").collect()}
+    assert [(row["change_kind"], row["to_customer_id"]) for row in told] == [("merge", now)]
+
+
+@pytest.mark.long
+def test_what_was_published_stays_written_and_its_undoing_is_told(spark: SparkSession) -> None:
+    accounts, rows = [named("a"), named("b")], [phone("a", "1"), phone("b", "1")]
+    _, joined = edges_and_ids(spark, accounts, rows)
+    first = all_changes(joined, None, None, F.lit(LATER))
+    asunder, renamed = under_kept_ids(edges_and_ids(spark, accounts, rows[:1])[1], joined)
+    second = all_changes(asunder, renamed, first, F.lit(LATER)).checkpoint()
+    told = second.where("change_kind <> 'rename'").collect()
+    assert [(row["change_kind"], row["cause"]) for row in told] == [("split", OTHERWISE)], "b's phone is gone"
+    again, renamed = under_kept_ids(joined, asunder)
+    third = all_changes(again, renamed, second, F.lit(LATER + dt.timedelta(1))).collect()
+    assert {*told} < {*third}, "once written, it stays"
+    assert [row["cause"] for row in third if row["change_kind"] == "merge"] == [OTHERWISE]
 
 
 def test_a_merge_is_written_down_with_its_cause(spark: SparkSession) -> None:

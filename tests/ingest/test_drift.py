@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
+from jobs.__main__ import main
 from jobs.ingest.deliveries import Delivery, new_deliveries
 from jobs.ingest.records import read_records, with_record_id, with_tokens
-from jobs.ingest.shapes import retyped, shape_of
+from jobs.ingest.shapes import json_field, retyped, shape_of, shown, shown_name, spelled, spelled_keys, steps_of
 from jobs.lakehouse.files import list_files
 from jobs.lakehouse.keys import load_keys
 from jobs.lakehouse.personal import opened
@@ -156,3 +158,179 @@ def test_a_field_that_was_empty_has_not_changed_its_kind() -> None:
     assert retyped({"a": "null", "b": "number", "c": "number"}, {"a": "string", "b": "string", "d": "object"}) == [
         "b: number, now string"
     ]
+
+
+def source_of(name: str, declared: dict[str, Any]) -> Source:
+    return Source.model_validate({"source": name, "description": "Rows.", **declared})
+
+
+def reasons_against(spark: SparkSession, folder: Path, source: Source, **files: str) -> dict[str, str | None]:
+    """Why each of the files of CSV is not taken, by its name."""
+    (folder / "tills").mkdir()
+    for name, text in files.items():
+        (folder / f"tills/{name}.csv").write_text(text, "utf-8")
+    found = new_deliveries(spark, source, list_files(spark, str(folder), source.files), {})
+    return {Path(delivery.entry.name).stem: delivery.reason for delivery in found}
+
+
+def test_what_stands_twice_in_a_header_is_named_only_where_it_is_declared(spark: SparkSession, tmp_path: Path) -> None:
+    source = source_of("tills", TILLS)
+    headless = f"{SECRET},7,{SECRET}\n{SECRET},8,{SECRET}\n"
+    reasons = reasons_against(spark, tmp_path, source, headless=headless, doubled="id,amount,id,x,x\n1,2,3,4,5\n")
+    assert reasons == {
+        "headless": "columns missing: id, amount; columns twice: 1 undeclared",
+        "doubled": "columns twice: id, 1 undeclared",
+    }
+
+
+def test_columns_that_differ_by_case_alone_cost_their_file_and_no_other(spark: SparkSession, tmp_path: Path) -> None:
+    reasons = reasons_against(
+        spark, tmp_path, source_of("tills", TILLS), odd="id,amount,Amount\n1,2,3\n", good="id,amount\n1,2\n"
+    )
+    assert reasons == {"odd": "columns twice: amount, 1 undeclared", "good": None}
+
+
+@pytest.mark.long
+def test_a_quarantined_file_is_taken_once_it_is_repaired_or_its_feed_asks_for_less(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """One test, for its steps build on each other."""
+
+    def lax(feed: dict[str, Any]) -> dict[str, Any]:
+        return {**feed, "fields": [{**field, "optional": field["name"] != "id"} for field in feed["fields"]]}
+
+    feeds = {"clicks": {**CLICKS, "tables": {}}, "tills": {**TILLS, "tables": {}}}
+    first, later = (
+        settings_in(tmp_path, "shop", conf_with(tmp_path / name, "shop", declared), {"ingest.max_quarantined_files_share": 1.0})
+        for name, declared in (
+            ("first", feeds),
+            ("later", {name: lax(feed) for name, feed in feeds.items()}),
+        )
+    )  # fmt: skip
+
+    def loaded(settings: Settings, **files: str) -> str:
+        for name, text in files.items():
+            feed, ending = ("clicks", "json") if text.startswith("{") else ("tills", "csv")
+            (tmp_path / "data" / feed).mkdir(parents=True, exist_ok=True)
+            (tmp_path / f"data/{feed}/{name}.{ending}").write_text(text, "utf-8")
+        record = run_job(spark, settings, "ingest.load_files").record
+        return record.message.split(";")[0] if record else "already done"
+
+    assert loaded(first, a="id\n1\n", b="id\n2\n", c='{"id": 3}', d='{"id": 4}') == "files: 0 loaded, 4 quarantined"
+    assert loaded(first, e="id,amount\n5,1\n") == "files: 1 loaded, 0 quarantined", "what was told is not told again"
+    assert loaded(first, b="id,amount\n2,1\n", d='{"id": 4, "amount": 1}') == "files: 2 loaded, 0 quarantined"
+    assert loaded(later) == "files: 2 loaded, 0 quarantined"
+    held = {row["id"] for name in feeds for row in table(spark, later, f"bronze.{name}").collect()}
+    assert held == {"1", "2", "3", "4", "5"}
+    told = Counter((Path(row["file"]).stem, row["outcome"]) for row in table(spark, later, "ops.deliveries").collect())
+    outcomes = [(name, "loaded") for name in "abcde"] + [(name, "quarantined") for name in "bd"]
+    assert told == Counter(outcomes)
+
+
+@pytest.mark.long
+def test_what_a_restore_took_out_of_bronze_is_read_again_by_the_next_load(spark: SparkSession, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, "shop", conf_with(tmp_path, "shop", {"tills": {**TILLS, "tables": {}}}))
+    (tmp_path / "data/tills").mkdir(parents=True)
+
+    def load(name: str) -> Counter[str]:
+        (tmp_path / f"data/tills/{name}.csv").write_text(f"id,amount\n{name},1\n", "utf-8")
+        assert run_job(spark, settings, "ingest.load_files").outcome == "done"
+        return Counter(row["id"] for row in table(spark, settings, "bronze.tills").collect())
+
+    load("a")
+    assert load("b") == Counter("ab")
+    where = ["--dataset", "shop", "--conf-dir", settings.conf_dir, "--lake", settings.path("lake")]
+    assert main(["restore", "bronze.tills", "--version", "1", *where]) == 0
+    assert load("c") == Counter("abc")
+    assert main(["restore", "bronze.tills", "--version", "1", *where]) == 0
+    assert load("d") == Counter("abcd"), "what was taken out twice is read again twice"
+
+
+@pytest.mark.long
+def test_a_key_that_is_a_value_is_named_nowhere(spark: SparkSession, tmp_path: Path) -> None:
+    fields = [
+        {"name": "id", "description": "Id."},
+        {"name": "chats.kind", "description": "Kind.", "optional": True},
+    ]
+    conf_dir = conf_with(tmp_path, "shop", {"clicks": {**CLICKS, "fields": fields, "tables": {}}})
+    settings = settings_in(tmp_path, "shop", conf_dir)
+    (tmp_path / "data/clicks").mkdir(parents=True)
+    chats = {SECRET: "hello", "wang@example.com": 1, "kind": "k", "colour": "red"}
+    (tmp_path / "data/clicks/1.json").write_text(json.dumps({"id": "a", "chats": chats}), "utf-8")
+    run_job(spark, settings, "ingest.load_files")
+    assert rows_by_id(spark, settings, "bronze.clicks")["a"]["_undeclared_fields"] == ["***", "***", "chats.colour"]
+    (told,) = table(spark, settings, "ops.audits").where("not is_met").collect()
+    assert told["observed"] == "***, chats.colour"
+    (delivery,) = table(spark, settings, "ops.deliveries").collect()
+    assert {field["name"]: field["kind"] for field in delivery["fields"]} == {
+        "id": "string", "chats.kind": "string", "chats.colour": "string", "***": "mixed",
+    }  # fmt: skip
+    for file in Path(settings.path("lake")).rglob("*"):
+        content = file.read_bytes() if file.is_file() else b""
+        assert not [secret for secret in (SECRET, "wang@") if secret.encode() in content], file
+
+
+@pytest.mark.parametrize(
+    ("name", "is_hidden"),
+    [("13812345678", True), ("138-1234 5678", True), ("x.a@b.cn", True), ("d.3F1c9a7e55b04d21", True),
+     ("utm_source", False), ("address_line_2", False), ("col_202501", False)],
+)  # fmt: skip
+def test_a_name_is_hidden_where_it_looks_like_a_value(name: str, is_hidden: bool) -> None:
+    assert shown_name(name) == ("***" if is_hidden else name)
+
+
+def test_a_declared_field_is_always_named() -> None:
+    source = source_of("s", {**CLICKS, "fields": [{"name": "d20250101", "description": "Day."}]})
+    assert shown({"d20250101": "number", "d20250102": "number"}, source) == {"d20250101": "number", "***": "number"}
+
+
+ODD_KEYS = ("a.b", "it's", "what?", "*", "back`tick", "back\\slash", "", "a b", "数量")
+
+
+def test_a_key_is_one_step_of_a_name_whatever_stands_in_it(spark: SparkSession) -> None:
+    assert [steps_of(f"user.{spelled(key)}") for key in ODD_KEYS] == [["user", key] for key in ODD_KEYS]
+    line = json.dumps({"user": {key: {"id": number} for number, key in enumerate(ODD_KEYS)}})
+    text = F.lit(line)
+    row = spark.range(1).select(
+        *[json_field(text, ["user", key]) for key in ODD_KEYS],
+        *[json_field(text, ["user", key, "id"]) for key in ODD_KEYS],
+        spelled_keys(F.json_object_keys(F.get_json_object(text, "$.user"))),
+    ).first()  # fmt: skip
+    assert row is not None
+    *objects, names = list(row)
+    numbers = range(len(ODD_KEYS))
+    assert objects == [f'{{"id":{number}}}' for number in numbers] + [str(number) for number in numbers]
+    assert names == [spelled(key) for key in ODD_KEYS]
+
+
+@pytest.mark.long
+def test_a_key_with_a_dot_is_no_nested_field_and_is_kept(spark: SparkSession, tmp_path: Path) -> None:
+    feeds = {"clicks": {**CLICKS, "tables": {}}, "tills": {**TILLS, "tables": {}}}
+    feeds["tills"]["fields"] = [*TILLS["fields"], {"name": "till.name", "description": "Till."}]
+    settings = settings_in(tmp_path, "shop", conf_with(tmp_path, "shop", feeds))
+    for name in feeds:
+        (tmp_path / "data" / name).mkdir(parents=True)
+    lines = [
+        {"id": "flat", "amount": 1, "user.name": "u", "utm.source": "mail", "it's": 1},
+        {"id": "nested", "amount": 1, "user": {"name": "u", "first.seen": "today"}},
+    ]
+    (tmp_path / "data/clicks/1.json").write_text("\n".join(map(json.dumps, lines)), "utf-8")
+    (tmp_path / "data/tills/1.csv").write_text("id,amount,till.name,utm.source\nt,1,left,mail\n", "utf-8")
+    run_job(spark, settings, "ingest.load_files")
+    clicks = rows_by_id(spark, settings, "bronze.clicks")
+    assert {key: (row["user_name"], sorted(row["_undeclared_fields"])) for key, row in clicks.items()} == {
+        "flat": (None, ["`user.name`", "`utm.source`", "it's"]),
+        "nested": ("u", ["user.`first.seen`"]),
+    }
+    keys = load_keys(settings.privacy, settings.environment)
+    sealed = table(spark, settings, "vault.payloads").collect()
+    assert sorted(opened(keys, bytes(row["_ciphertext"]), row["record_id"]) for row in sealed) == [
+        '{"`user.name`":"u","`utm.source`":"mail","it\'s":"1"}',
+        '{"user.`first.seen`":"today"}',
+        '{"utm.source":"mail"}',
+    ]
+    assert rows_by_id(spark, settings, "bronze.tills")["t"]["till_name"] == "left", "a column of CSV holds no others"
+    where = ["--dataset", "shop", "--conf-dir", settings.conf_dir, "--lake", settings.path("lake")]
+    assert main(["requeue", "bronze.clicks", *where]) == 0
+    flat = rows_by_id(spark, settings, "bronze.clicks")["flat"]
+    assert (flat["user_name"], sorted(flat["_undeclared_fields"])) == ("u", ["`utm.source`", "it's"])

@@ -137,6 +137,7 @@ def test_rings_are_found_and_families_offices_and_pick_up_points_are_not(spark: 
     assert "ring device" not in rings["ring 0"]
 
 
+@pytest.mark.long
 def test_orders_before_the_evidence_are_known_with_it_and_orders_after_at_once(spark: SparkSession) -> None:
     ring = orders_at("ring", 6, 3, ["p1", "p2"])
     later = sold("straggler", START + 45 * DAY, account_id="ring account 1", delivery_address_token="ring")
@@ -171,6 +172,7 @@ def test_a_ring_is_found_by_its_payer_alone_and_its_halves_joined_through_it(spa
     assert len({row["ring_id"] for row in found.values()}) == 1
 
 
+@pytest.mark.long
 def test_where_no_event_tells_of_orders_nobody_is_called_unseen(spark: SparkSession) -> None:
     crowd = orders_at("crowd", 8, 2, ["p1"])
     assert brushed(spark, crowd, []) == {}
@@ -209,6 +211,26 @@ def test_a_line_told_again_later_is_a_near_duplicate_and_a_thing_scanned_twice_i
     assert set(found) == {"again:51"}
     assert found["again:51"]["excluded_at"] == START + DAY
     assert (found["again:51"]["is_near_duplicate"], found["again:51"]["is_outlier"]) == (True, False)
+
+
+def corrected(line: Row, **overrides: Any) -> tuple[Row, Row]:
+    """A line as it came, and as it was corrected a day after its order."""
+    after = {"revision": 2, "arrived_at": START + DAY, **overrides}
+    return {**line, "superseded_at": START + DAY}, {**line, **after}
+
+
+def test_a_line_that_was_corrected_came_when_it_came_first(spark: SparkSession) -> None:
+    found = line_flags(
+        spark,
+        sold("scanned twice", unit_price_amount=Decimal(9)),
+        *corrected(sold("scanned twice", number=2), unit_price_amount=Decimal(9)),
+        *corrected(sold("told again")),
+        sold("told again", number=51, arrived_at=START + DAY / 2),
+        sold("copy corrected"),
+        *corrected(sold("copy corrected", number=51, arrived_at=START + DAY / 2)),
+    )
+    assert set(found) == {"told again:51", "copy corrected:51"}
+    assert found["copy corrected:51"]["revision"] == 2
 
 
 def test_mistyped_quantities_and_prices_are_outliers_of_their_product(spark: SparkSession) -> None:

@@ -1,6 +1,7 @@
 """Formats of files: Parquet of changing types, text without a header or parted by tabs, and several rows from one record."""
 
 import datetime as dt
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+from jobs.lakehouse.errors import ConfigurationError
+from jobs.lakehouse.files import READ_AT_ONCE, undecodable_byte
 from jobs.lakehouse.settings import Settings
+from jobs.lakehouse.sources import read_sources
 from tests.ingest.bazaar import deliver
 from tests.lakes import conf_with, run_job, settings_in, table
+
+pytestmark = pytest.mark.long
 
 NOON = "timestamp'2025-01-01 12:00:00'"
 
@@ -114,3 +120,50 @@ def test_a_record_gives_a_row_by_each_mapping_and_a_broken_one_is_counted_once(
     first, second = dt.date(2025, 1, 1), dt.date(2025, 1, 2)
     assert told == sorted([("heat", second, 20.0), ("rain", first, 1.5), ("rain", second, 0.5)], key=str)
     assert rows(spark, loaded, "silver.trends_rejected", "reasons") == [(["record_unparseable"],)]
+
+
+CITIES = "id,city\n1,北京\n2,呼和浩特\n"
+
+
+def test_text_in_another_encoding_is_quarantined_or_read_by_its_own(spark: SparkSession, tmp_path: Path) -> None:
+    names = ("id", "city")
+    feeds = {
+        "undeclared": feed("undeclared/*", names, {}),
+        "whole": feed("whole/*", names, {}, encoding="gb18030"),
+        "by_line": feed("by_line/*", names, {}, encoding="gbk", multi_line=False),
+    }
+    settings = settings_in(tmp_path, "cities", conf_with(tmp_path, "cities", feeds))
+    for folder in feeds:
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        (tmp_path / "data" / folder / "a.csv").write_bytes(CITIES.encode("gb18030"))
+        (tmp_path / "data" / folder / "b.csv.gz").write_bytes(gzip.compress(CITIES.encode("gb18030")))
+    for number in range(8):
+        deliver(tmp_path / "data", f"undeclared/{number}.csv", CITIES)
+    run_job(spark, settings, "ingest.load_files")
+    reasons = rows(spark, settings, "ops.deliveries", "file", "reason")
+    assert [row for row in reasons if row[1]] == [
+        (f"undeclared/{name}", "not UTF-8 (byte 10 of its text); see encoding in the feed's declaration")
+        for name in ("a.csv", "b.csv.gz")
+    ]
+    for name, files in (("undeclared", 8), ("whole", 2), ("by_line", 2)):
+        told = rows(spark, settings, f"bronze.{name}", *names)
+        assert told == sorted([("1", "北京"), ("2", "呼和浩特")] * files), name
+
+
+def test_the_first_byte_that_is_no_text_is_found_wherever_it_lies(spark: SparkSession, tmp_path: Path) -> None:
+    begin = b"a" * (READ_AT_ONCE - 1) + "é".encode()
+    for content, place in (
+        (begin, None),
+        (b"", None),
+        (begin + b"a\xff", len(begin) + 1),
+        (begin[:-1], len(begin) - 2),
+    ):
+        (tmp_path / "text").write_bytes(content)
+        assert undecodable_byte(spark, str(tmp_path / "text"), "utf-8") == place
+
+
+@pytest.mark.parametrize("wrong", [{"encoding": "gbk", "format": "json"}, {"encoding": "latin-9"}])
+def test_an_encoding_that_means_nothing_is_refused(tmp_path: Path, wrong: dict[str, str]) -> None:
+    conf_dir = conf_with(tmp_path, "cities", {"cities": feed("*", ("id",), {}, **wrong)})
+    with pytest.raises(ConfigurationError, match="encoding"):
+        read_sources(conf_dir, "cities")

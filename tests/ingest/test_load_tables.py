@@ -14,6 +14,7 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from jobs.__main__ import main
 from jobs.lakehouse.databases import Bounds, opened_snapshot
 from jobs.lakehouse.errors import ConfigurationError, DataError, LakehouseError, QualityGateError
 from jobs.lakehouse.job import Result
@@ -168,6 +169,46 @@ def test_new_changed_and_deleted_rows_come_once(
     told = capfd.readouterr()
     assert_untold(tmp_path, told.out + told.err, PASSWORD)
     assert_untold(tmp_path, told.out + told.err, "13911112222")
+
+
+@pytest.mark.parametrize("cursor", ["points", "updated_at"])
+def test_a_change_that_was_committed_long_after_its_cursor_is_loaded_once(
+    spark: SparkSession, database: Database, tmp_path: Path, cursor: str
+) -> None:
+    """Of two transactions the later one, by number or time, is loaded while the earlier one is still open."""
+    database.sql(MEMBERS.format(name="late"))
+    club = Club(spark, database, tmp_path, "late", cursor=cursor)
+    club.load()
+    earlier = "points = 100, updated_at = '2025-03-01 08:00+08'"
+    later = "points = 101, updated_at = '2025-04-01 08:00+08'"
+    database.sql(f"UPDATE late SET tier = 'gold', {later} WHERE member_no = 8")
+    club.load()
+    assert club.heard(2) == [("8", "gold", False)]
+    database.sql(f"UPDATE late SET tier = 'gold', {earlier} WHERE member_no = 7")
+    found = club.load()
+    assert club.heard(3) == [("7", "gold", False)]
+    assert found.record is not None
+    assert "all rows compared" in found.record.message
+    again = club.load()
+    assert club.heard(4) == []
+    assert again.record is not None
+    assert "all rows compared" not in again.record.message, "what was found is not looked for again"
+
+
+def test_a_load_after_a_restore_brings_what_is_missing(spark: SparkSession, database: Database, tmp_path: Path) -> None:
+    database.sql(MEMBERS.format(name="restored"))
+    club = Club(spark, database, tmp_path, "restored")
+    club.load()
+    for tier in ("gold", "black"):
+        database.sql(f"UPDATE restored SET tier = '{tier}', updated_at = now() WHERE member_no = 3")
+        club.load()
+    where = ["--dataset", "club", "--conf-dir", str(club.conf_dir), "--lake", club.settings.path("lake")]
+    assert main(["restore", "bronze.restored", "--version", "1", *where]) == 0
+    club.load()
+    assert club.heard(2) == [("3", "black", False)]
+    database.sql("UPDATE restored SET tier = 'none', updated_at = now() WHERE member_no = 3")
+    club.load()
+    assert club.heard(3) == [("3", "none", False)]
 
 
 def assert_untold(folder: Path, said: str, secret: str) -> None:

@@ -71,6 +71,7 @@ def test_every_record_stays_once_whatever_the_other_feed_holds(spark: SparkSessi
     assert found(joined) == [("1", "BOB", 3), ("1", "BOB", 3), ("2", None, 3), ("3", None, None), (None, None, 3)]
 
 
+@pytest.mark.long
 def test_lines_wait_in_quarantine_until_their_headers_arrive(spark: SparkSession, tmp_path: Any) -> None:
     """A line whose header is late is refused at first, and valid once the header is there."""
     conf_dir = conf_with(tmp_path, "split", SPLIT)
@@ -99,6 +100,7 @@ def test_a_lookup_of_a_feed_that_is_not_there_says_so(spark: SparkSession, tmp_p
         run_job(spark, settings_in(tmp_path, "lost", conf_dir), "ingest.load_files")
 
 
+@pytest.mark.long
 def test_nothing_is_cleaned_before_the_other_feed_has_arrived(spark: SparkSession, tmp_path: Any) -> None:
     settings = settings_in(tmp_path, "split", conf_with(tmp_path, "split", SPLIT))
     deliver(tmp_path / "data", "lines/1.csv", "no,sku,price\n1,P1,2.50\n")

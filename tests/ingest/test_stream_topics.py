@@ -12,13 +12,14 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from jobs.ingest.messages import starting_offsets
-from jobs.lakehouse.brokers import Reach
+from jobs.lakehouse.brokers import Reach, stream_options
 from jobs.lakehouse.errors import DataError
 from jobs.lakehouse.keys import load_keys
 from jobs.lakehouse.needles import needles_of
 from jobs.lakehouse.personal import opened
 from jobs.lakehouse.scan import scan
 from jobs.lakehouse.sources import Topic
+from jobs.lakehouse.wire_settings import KafkaSettings
 from tests.ingest.clicks import DEVICE, Clicks, event
 from tests.lakes import ledger_of, run_job, settings_in
 from tests.servers import CHECKOUT, Broker, wait_until
@@ -242,8 +243,45 @@ def test_a_topic_that_is_not_there_is_told_and_not_made(spark: SparkSession, bro
             clicks.stream()
 
 
-def test_a_stream_without_a_checkpoint_begins_after_what_bronze_holds() -> None:
-    topic = Topic(name="clicks")
-    offsets = {0: Reach(0, 9), 1: Reach(1, 2), 2: Reach(8, 9)}
-    assert starting_offsets(topic, {}, offsets) == "earliest"
-    assert json.loads(starting_offsets(topic, {0: 5, 2: 3}, offsets)) == {"clicks": {"0": 5, "1": 1, "2": 8}}
+OFFSETS = {0: Reach(0, 9), 1: Reach(1, 2), 2: Reach(8, 9)}
+
+
+@pytest.mark.parametrize(
+    ("held", "offsets", "accepts", "starts"),
+    [
+        ({}, OFFSETS, False, None),
+        ({0: 5, 1: 1, 2: 9}, OFFSETS, False, {"0": 5, "1": 1, "2": 9}),
+        ({0: 5, 2: 3}, OFFSETS, True, {"0": 5, "1": 1, "2": 8}),
+        ({0: 5}, {0: Reach(0, 9), 1: Reach(0, 0)}, False, {"0": 5, "1": 0}),
+    ],
+)
+def test_a_stream_without_a_checkpoint_begins_after_what_bronze_holds(
+    held: dict[int, int], offsets: dict[int, Reach], accepts: bool, starts: dict[str, int] | None
+) -> None:
+    told = starting_offsets(Topic(name="clicks"), held, offsets, accept_data_loss=accepts)
+    assert told == ("earliest" if starts is None else json.dumps({"clicks": starts}))
+
+
+@pytest.mark.parametrize(
+    ("held", "accepts", "told"),
+    [
+        (
+            {0: 5, 2: 3},
+            False,
+            r"clicks: the oldest message is not the next after bronze's in partition 1, 2\. .*ACCEPT_DATA",
+        ),
+        ({0: 10, 1: 2, 2: 9}, True, "beyond the end of partition 0.*declare it as a new feed"),
+        ({0: 9, 1: 2, 2: 9, 3: 1}, True, "beyond the end of partition 3"),
+    ],
+)
+def test_messages_that_were_deleted_before_they_were_read_end_a_stream(
+    held: dict[int, int], accepts: bool, told: str
+) -> None:
+    with pytest.raises(DataError, match=told) as error:
+        starting_offsets(Topic(name="clicks"), held, OFFSETS, accept_data_loss=accepts)
+    assert error.value.exit_code == 5
+
+
+def test_a_loss_that_is_accepted_is_accepted_with_a_checkpoint_too() -> None:
+    for accepts, told in ((False, "true"), (True, "false")):
+        assert stream_options(KafkaSettings(accept_data_loss=accepts), "clicks", "earliest")["failOnDataLoss"] == told

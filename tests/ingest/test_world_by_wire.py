@@ -24,7 +24,7 @@ from tests.lakes import named_job, settings_in, table
 from tests.rows import CONF_DIR
 from tests.servers import Broker, Database
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.soak]
 
 SIZE = {
     "world.customers": 300,

@@ -11,10 +11,12 @@ from jobs.lakehouse.consent import accounts_that_allow
 from tests.rows import NOON, Row, frame_of, row_of
 
 DAY = dt.timedelta(days=1)
+# Whoever agreed on the first day and was never told otherwise.
+ALWAYS = ("agreed", "agreed twice at once", "older one deleted")
 
 
 def consent(account: str, is_granted: bool, decided: int, arrived: float | None = None, **overrides: Any) -> Row:
-    """A decision made, and arrived, so many days after noon."""
+    """A revision of a decision that was made, and arrived, so many days after noon."""
     return row_of(
         "silver.consents",
         account_id=account,
@@ -25,23 +27,44 @@ def consent(account: str, is_granted: bool, decided: int, arrived: float | None 
     )
 
 
+def deleted(account: str, is_granted: bool, decided: int, arrived: float, revision: int = 2) -> Row:
+    """The last revision of a decision that was found deleted so many days after noon: it repeats what was known."""
+    over = {"superseded_at": NOON + arrived * DAY, "revision": revision}
+    return consent(account, is_granted, decided, arrived, **over)
+
+
 def decisions() -> list[Row]:
-    """What seven and more accounts decided, and when that was known."""
+    """What accounts decided, and when that was known."""
     return [
         consent("agreed", True, 1),
         consent("refused", False, 1),
         consent("withdrew", True, 1),
-        consent("withdrew", False, 5, revision=2),
+        consent("withdrew", False, 5),
         consent("came back", False, 1),
-        consent("came back", True, 5, revision=2),
+        consent("came back", True, 5),
         consent("told late", False, 1, arrived=8),
         consent("told late", True, 0, arrived=0.5),
         consent("overtaken", False, 5, arrived=5.5),
-        consent("overtaken", True, 2, arrived=6, revision=2),
+        consent("overtaken", True, 2, arrived=6),
         consent("corrected", True, 1, arrived=1.5),
         consent("corrected", False, 1, arrived=2.5, revision=2),
         consent("both at once", True, 1, arrived=1.5),
         consent("both at once", False, 1, arrived=1.5, revision=2),
+        consent("agreed twice at once", True, 1, arrived=1.5, superseded_at=NOON + 1.5 * DAY),
+        consent("agreed twice at once", True, 1, arrived=1.5, revision=2),
+        consent("deleted", True, 1, arrived=1.5, superseded_at=NOON + 6 * DAY),
+        deleted("deleted", True, 1, arrived=6),
+        consent("refusal deleted", True, 0, arrived=0.5),
+        consent("refusal deleted", False, 1, superseded_at=NOON + 3 * DAY),
+        deleted("refusal deleted", False, 1, arrived=3),
+        consent("older one deleted", True, 0, arrived=0.5),
+        deleted("older one deleted", True, 0, arrived=6),
+        consent("older one deleted", True, 1),
+        deleted("decided again", True, 1, arrived=3),
+        consent("decided again", True, 5),
+        consent("deleted and told again", True, 1, arrived=1.5),
+        deleted("deleted and told again", True, 1, arrived=3),
+        consent("deleted and told again", True, 1, arrived=5, revision=3),
         consent("other purpose", True, 1, purpose="marketing_sms"),
     ]
 
@@ -50,11 +73,11 @@ def decisions() -> list[Row]:
     ("day", "allowed"),
     [
         (0, set()),
-        (1, {"told late"}),
-        (2, {"agreed", "withdrew", "told late", "corrected"}),
-        (4, {"agreed", "withdrew", "told late"}),
-        (7, {"agreed", "came back", "told late"}),
-        (9, {"agreed", "came back"}),
+        (1, {"told late", "refusal deleted", "older one deleted"}),
+        (2, {*ALWAYS, "withdrew", "told late", "corrected", "deleted", "deleted and told again"}),
+        (4, {*ALWAYS, "withdrew", "told late", "deleted"}),
+        (7, {*ALWAYS, "came back", "told late", "decided again", "deleted and told again"}),
+        (9, {*ALWAYS, "came back", "decided again", "deleted and told again"}),
     ],
 )
 def test_the_last_decision_known_by_then_counts(spark: SparkSession, day: int, allowed: set[str]) -> None:

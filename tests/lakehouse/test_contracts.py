@@ -160,6 +160,7 @@ def test_the_rejected_table_keeps_record_and_reasons(things: Contract) -> None:
     assert rejected.column_names == ["_record_id", "reasons", "record", "_run_id"]
 
 
+@pytest.mark.long
 def test_a_broken_contract_ends_the_program_with_2(tmp_path: Path, shop_conf: Path) -> None:
     conf_dir = tmp_path / "conf"
     shutil.copytree(shop_conf, conf_dir)

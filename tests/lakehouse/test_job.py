@@ -1,6 +1,8 @@
 """The frame of a job: done once, done again when something changed, and honest about both."""
 
 import datetime as dt
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,13 +12,17 @@ from pyspark.sql import SparkSession
 
 from jobs.__main__ import main
 from jobs.lakehouse.basis import changed_inputs, read_before
+from jobs.lakehouse.days import utc_now
+from jobs.lakehouse.errors import DataError
 from jobs.lakehouse.files import delete_folder
 from jobs.lakehouse.job import Job, NamedJob
-from jobs.lakehouse.ledger import KNOWN
+from jobs.lakehouse.ledger import KNOWN, Output, RunRecord
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import ChurnSettings, Settings
-from jobs.lakehouse.tables import Lake, Write, write_table
+from jobs.lakehouse.tables import Lake, Write, ensure_table, restore_table, table_version, write_table
+from jobs.lakehouse.vault import VALUES
 from tests.lakes import RUN_DATE, ledger_of, run_job, settings_in, table
+from tests.rows import contract_of, frame_of, row_of
 
 NEXT_DAY = RUN_DATE + dt.timedelta(1)
 
@@ -76,6 +82,7 @@ def test_a_job_runs_again_only_when_something_changed(spark: SparkSession, lake:
     assert table(spark, lake, "gold.marks").count() == 2
 
 
+@pytest.mark.long
 def test_a_run_may_build_upon_the_last_one_of_the_same_terms_whose_inputs_are_kept(
     spark: SparkSession, lake: Settings
 ) -> None:
@@ -109,6 +116,7 @@ def test_a_run_may_build_upon_the_last_one_of_the_same_terms_whose_inputs_are_ke
     assert told[-1][0] is None, "what it was made from was cleaned away"
 
 
+@pytest.mark.long
 def test_a_date_is_made_again_when_its_table_was_made_anew_for_another(spark: SparkSession, lake: Settings) -> None:
     make = make_marks(2, is_dated=True)
     assert run_job(spark, lake, make).outcome == "done"
@@ -121,6 +129,7 @@ def test_a_date_is_made_again_when_its_table_was_made_anew_for_another(spark: Sp
     assert run_job(spark, lake, make).outcome == "done", "its rows went with the table"
 
 
+@pytest.mark.long
 def test_what_a_chain_remembers_of_its_ledger_is_what_a_new_reader_finds(spark: SparkSession, lake: Settings) -> None:
     dated = make_marks(2, is_dated=True)
     for run_date in (RUN_DATE, NEXT_DAY, RUN_DATE):
@@ -139,6 +148,59 @@ def test_what_a_chain_remembers_of_its_ledger_is_what_a_new_reader_finds(spark: 
     assert (KNOWN[path].version, KNOWN[path].begun_again) == (remembered.version, remembered.begun_again)
     for asked, successes in remembered.successes.items():
         assert KNOWN[path].successes[asked] == successes
+
+
+def add_values(spark: SparkSession, settings: Settings, job: str, *, row_is_late: bool = False) -> RunRecord:
+    """A run that adds to the vault, and its row of the ledger; one whose row is late is left to whoever calls."""
+    path, contract = Lake(settings.path("lake")).path(VALUES), contract_of(VALUES)
+    ensure_table(spark, path, contract)
+    write_table(frame_of(spark, VALUES, row_of(VALUES, token=job)), path, Write("append"), (), job)
+    version = table_version(spark, path)
+    assert version is not None
+    told = RunRecord(
+        **{**row_of("ops.runs"), "run_id": f"{job} {version}", "job": job, "finished_at": utc_now(), "message": ""},
+    )
+    record = replace(told, outcome="succeeded", inputs=[], outputs=[Output(VALUES, version, 1)])
+    if not row_is_late:
+        ledger_of(spark, settings).append(record)
+    return record
+
+
+def vault_as_known(spark: SparkSession, settings: Settings, *jobs: str) -> tuple[int | None, list[bool]]:
+    """The good version of the vault, and of each job whether its last success counts: remembered, and alike when found anew."""
+    told = []
+    for forgets in (False, True):
+        if forgets:
+            KNOWN.clear()
+        ledger = ledger_of(spark, settings)
+        counts = [ledger.last_success(job, None) is not None for job in jobs]
+        told.append((ledger.good_versions().get(VALUES), counts))
+    assert told[0] == told[1], "what is remembered is what is found"
+    return told[0]
+
+
+@pytest.mark.long
+def test_of_what_several_jobs_add_to_the_greatest_version_is_good_whoever_has_the_last_row(
+    spark: SparkSession, lake: Settings
+) -> None:
+    jobs = ("load_files", "load_tables")
+    add_values(spark, lake, "load_files")
+    assert vault_as_known(spark, lake, *jobs) == (1, [True, False])
+    late = add_values(spark, lake, "load_tables", row_is_late=True)
+    add_values(spark, lake, "load_files")
+    ledger_of(spark, lake).append(replace(late, finished_at=utc_now()))
+    assert vault_as_known(spark, lake, *jobs) == (3, [True, True]), "the second writer had its row first"
+
+    path = Lake(lake.path("lake")).path(VALUES)
+    restore_table(spark, path, 1)
+    restored = replace(late, run_id="restored", job="lakehouse.restore", finished_at=utc_now())
+    ledger_of(spark, lake).append(replace(restored, outputs=[Output(VALUES, 4, 0)]))
+    assert vault_as_known(spark, lake, *jobs) == (4, [True, True])
+
+    delete_folder(spark, path)
+    assert vault_as_known(spark, lake)[0] is None
+    add_values(spark, lake, "load_tables")
+    assert vault_as_known(spark, lake, *jobs) == (1, [False, True]), "what load_files added went with the folder"
 
 
 def test_a_failing_job_leaves_a_row_and_the_table_unharmed(spark: SparkSession, lake: Settings) -> None:
@@ -200,3 +262,22 @@ def test_jobs_read_the_version_that_the_ledger_names(
     assert main(["restore", "gold.nothing", "--version", "0", *place]) == 5
     assert main(["show", "gold.marks", *place]) == 0
     assert "gold.marks: One row per mark." in capfd.readouterr().out
+
+
+@pytest.mark.long
+def test_an_append_that_delta_skips_though_its_rows_are_gone_is_no_success(spark: SparkSession, lake: Settings) -> None:
+    def append(write: Callable[[Run], Write]) -> None:
+        def build(run: Run) -> None:
+            run.publish("gold.marks", spark.range(2).selectExpr("cast(id as int) as mark"), write(run))
+
+        run_job(spark, lake, NamedJob("insight.append", "Append.", Job(writes=("gold.marks",)), build), force=True)
+
+    def same(run: Run) -> Write:
+        return Write("append", transaction="one slice")
+
+    append(same)
+    append(same)
+    assert table(spark, lake, "gold.marks").count() == 2, "the slice is there, and once"
+    restore_table(spark, Lake(lake.path("lake")).path("gold.marks"), 0)
+    with pytest.raises(DataError, match=r"gold\.marks: Delta has taken these rows for ones that it has"):
+        append(same)

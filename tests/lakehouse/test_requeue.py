@@ -19,6 +19,7 @@ def feed(price: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 def test_a_mended_mapping_brings_rejected_rows_back(
     spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

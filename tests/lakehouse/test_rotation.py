@@ -24,7 +24,7 @@ from jobs.lakehouse.settings import PrivacySettings, Settings
 from jobs.lakehouse.tables import Lake, Write, write_table
 from tests.lakes import KEY, conf_with, ledger_of, run_job, settings_in, table
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.soak]
 
 NEW_KEY = "5a" * 32
 JOBS = (
@@ -38,6 +38,7 @@ JOBS = (
 )
 WITH_TOKENS = (
     "bronze.orders",
+    "ops.identity_overrides",
     "silver.accounts",
     "silver.customer_ids",
     "silver.identifiers",
@@ -140,6 +141,14 @@ def before(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Set
     settings = settings_in(folder, "guests", conf_dir)
     for name in JOBS:
         run_job(spark, settings, name)
+    # A person knows of two customers that they are one.
+    pair = list(
+        {customer: name for name, customer in customers(spark, settings).items() if "contact:" in name}.values()
+    )[:2]
+    place = ["--dataset", "guests", "--conf-dir", settings.conf_dir, "--lake", settings.path("lake")]
+    assert main(["identity", "join", *pair, "--who", "clerk", "--why", "told so", *place]) == 0
+    run_job(spark, settings, JOBS[-1])
+    assert len({customers(spark, settings)[name] for name in pair}) == 1
     return settings
 
 

@@ -11,6 +11,7 @@ from jobs.lakehouse.quality import REASONS, with_reject_reasons
 from tests import rows
 
 
+@pytest.mark.long
 def test_the_base_row_of_a_contract_breaks_none_of_its_rules(spark: SparkSession) -> None:
     judged = []
     for table, contract in read_contracts(rows.CONF_DIR).items():

@@ -61,6 +61,8 @@ def test_a_layer_changes_its_key_and_leaves_the_others_of_the_section(
         ("chrun: {gap_days: 1}", "chrun: unknown setting"),
         ("churn: {gap_days: soon}", "churn.gap_days: .*'soon'"),
         ("ingest: {max_quarantined_files_share: 2}", "ingest.max_quarantined_files_share: .*got 2"),
+        ("identity: {links: {override: {priority: 1, max_accounts: 2}}}", "links.override .* has no max_accounts"),
+        ("identity: {links: {record_link: {priority: 5, joins: with_same_name}}}", "joins is always or never"),
         ("churn: [", "local.yaml is not valid YAML"),
         ("- churn", "local.yaml must hold keys and values, not list"),
     ],
@@ -118,10 +120,41 @@ def test_print_config_shows_every_section_and_no_secret(
     assert other not in printed
 
 
+@pytest.mark.parametrize(
+    "command", [["vacuum"], ["restore", "gold.things", "--version", "1"], ["rotate-keys"], ["tier"]]
+)
+def test_every_command_over_a_lake_prints_its_settings_and_does_nothing_else(
+    tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--lake", str(tmp_path / "lake"), "--print-config"]) == 0
+    assert f'"lake": "{tmp_path / "lake"}"' in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command", [["vacuum", "--dry-run"], ["rotate-keys", "--force"], ["tier", "--bring-back", "bronze.a", "--dry-run"]]
+)
+def test_an_option_that_a_command_would_not_heed_is_refused(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    assert ended.value.code == 2
+    assert command[-1] in capsys.readouterr().err
+
+
 def test_paths_are_filled_in_and_absolute_and_those_of_other_file_systems_stay() -> None:
     settings = load_settings("local", "world", overrides={"paths.lake": "s3a://bucket/{dataset}", "paths.data": "raw"})
     assert settings.path("lake") == "s3a://bucket/world"
     assert settings.path("data") == str(Path("raw").resolve())
+
+
+def test_the_truth_of_a_world_lies_beside_its_raw_files_unless_it_is_told_where() -> None:
+    truths = [
+        load_settings("local", "world", overrides=overrides).path("truth")
+        for overrides in (None, {"paths.data": "/d/raw/"}, {"paths.data": "/d/raw", "paths.truth": "/t/{dataset}"})
+    ]
+    assert truths == [str(Path("data/world-truth").resolve()), "/d/raw-truth", "/t/world"]
 
 
 def test_the_digest_of_a_section_follows_its_values() -> None:

@@ -9,14 +9,15 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.lakehouse.contracts import Contract, ContractColumn
-from jobs.lakehouse.errors import ContractError, DataError
+from jobs.lakehouse.contracts import Contract, ContractColumn, RowRule
+from jobs.lakehouse.errors import ConfigurationError, ContractError, DataError
+from jobs.lakehouse.local_rows import empty_rows
 from jobs.lakehouse.tables import (
     Lake,
+    Mode,
     Write,
     conform,
     date_slices,
-    empty_rows,
     ensure_table,
     read_table,
     table_exists,
@@ -86,6 +87,23 @@ def test_modes_of_writing_and_versions(spark: SparkSession, path: str, things: C
     assert DeltaTable(path).history(1)[0]["userMetadata"] == "run 6"
 
 
+@pytest.mark.parametrize("mode", ["replace", "merge", "insert"])
+def test_the_first_rows_of_a_table_are_added_and_later_ones_enter_as_they_should(
+    spark: SparkSession, path: str, things: Contract, mode: Mode
+) -> None:
+    def how() -> str:
+        (told,) = DeltaTable(path).history(1)
+        return str(told["operationParameters"].get("mode", told["operation"]))
+
+    write_table(frame(spark, things, (1, 1), (2, 2)), path, Write(mode), things.key, "run 1")
+    assert held(path) == [("t1", 1), ("t2", 2)]
+    assert how() == "Append"
+    write_table(frame(spark, things, (1, 9), (3, 3)), path, Write(mode), things.key, "run 2")
+    later = {"replace": [("t1", 9), ("t3", 3)], "merge": [("t1", 9), ("t2", 2), ("t3", 3)]}
+    assert held(path) == later.get(mode, [("t1", 1), ("t2", 2), ("t3", 3)])
+    assert how() == {"replace": "Overwrite"}.get(mode, "MERGE")
+
+
 def test_a_table_that_is_not_there_is_missing_data(spark: SparkSession, tmp_path: Path) -> None:
     nowhere = str(tmp_path / "nowhere")
     assert not table_exists(spark, nowhere)
@@ -116,9 +134,38 @@ def test_a_contract_grows_by_columns_and_breaks_by_nothing_else(
         things, columns=(*things.columns[:2], replace(things.columns[2], data_type="bigint"), *things.columns[3:])
     )
     for contract, told in ((things, "price_amount"), (replace(retyped, columns=(*retyped.columns, quoted)), "weight")):
-        with pytest.raises(ContractError, match=f"breaks the table at .* in {told};"):
+        with pytest.raises(ContractError, match=f"breaks the table at .* in {told};.*jobs migrate"):
             ensure_table(spark, path, contract)
     assert table_version(spark, path) == before + 1
+
+
+def test_a_table_follows_the_rules_of_its_contract(spark: SparkSession, path: str, things: Contract) -> None:
+    write_table(frame(spark, things, (1, 1)), path, Write(), things.key, "run")
+    relaxed = replace(things, row_rules=(RowRule("weight_known", "weight > -5"),))
+    ensure_table(spark, path, relaxed)
+    write_table(frame(spark, things, (2, -1)), path, Write("append"), (), "run")
+    with pytest.raises(Exception, match="weight_known"):
+        write_table(frame(spark, things, (3, -9)), path, Write("append"), (), "run")
+    version = table_version(spark, path)
+    ensure_table(spark, path, relaxed)
+    assert table_version(spark, path) == version, "rules that are held make no commit"
+
+    priced = replace(
+        relaxed,
+        columns=(*things.columns, ContractColumn("price", "int", "Price.")),
+        row_rules=(*relaxed.row_rules, RowRule("price_positive", "price > 0")),
+    )
+    ensure_table(spark, path, priced)
+    assert "delta.constraints.price_positive" in DeltaTable(path).metadata().configuration
+    things = replace(priced, row_rules=things.row_rules)
+
+    ensure_table(spark, path, things)
+    write_table(frame(spark, things, (4, -1)), path, Write(), (), "run")
+    assert held(path) == [("t4", -1)], "rows of before break the rule, which waits"
+    write_table(frame(spark, things, (5, 5)), path, Write(), (), "run")
+    ensure_table(spark, path, things)
+    with pytest.raises(Exception, match="weight_positive"):
+        write_table(frame(spark, things, (6, -1)), path, Write("append"), (), "run")
 
 
 def test_rows_are_brought_into_the_contracts_order_and_types(spark: SparkSession, things: Contract) -> None:
@@ -138,6 +185,13 @@ def test_a_table_lies_at_root_layer_name() -> None:
     lake = Lake("s3a://bucket/lake")
     assert lake.path("gold.things") == "s3a://bucket/lake/gold/things"
     assert lake.staging_path("insight.make", "gold.things") == "s3a://bucket/lake/_staging/insight.make/gold.things"
+
+
+def test_locks_lie_in_a_folder_and_a_lake_that_is_none_is_refused() -> None:
+    assert Lake("/lakes/shop").locks == Lake("file:/lakes/shop").locks == Path("/lakes/shop/_locks")
+    assert Lake("lake/a:b").locks == Path("lake/a:b/_locks")
+    with pytest.raises(ConfigurationError, match=r"the lake s3a://bucket/lake is no folder.*that the driver and all"):
+        _ = Lake("s3a://bucket/lake").locks
 
 
 def test_slices_name_their_days() -> None:

@@ -346,16 +346,15 @@ def test_the_commands_move_free_and_bring_back(
         settings.conf_dir,
         "--lake",
         settings.path("lake"),
-        "--run-date",
-        "2025-08-31",
     ]
+    dated = [*place, "--run-date", "2025-08-31"]
     monkeypatch.setenv("LAKEHOUSE__STORAGE__ARCHIVE_AFTER_DAYS", "180")
-    assert main(["tier", *place]) == 0
+    assert main(["tier", *dated]) == 0
     said = capfd.readouterr().out
     assert "bronze.clicks: 2 months warm, 3 months cold, 40 rows archived; 121 rows; MB per million rows " in said
-    assert main(["tier", *place, "--bring-back", "bronze.clicks"]) == 0
+    assert main(["tier", *dated, "--bring-back", "bronze.clicks"]) == 0
     assert "bronze.clicks: 40 rows came back" in capfd.readouterr().out
-    assert main(["tier", *place, "--bring-back", "silver.events"]) == 2
+    assert main(["tier", *dated, "--bring-back", "silver.events"]) == 2
     # As if a week had gone by.
     monkeypatch.setattr(catalog, "HOURS_KEPT", 0)
     spark.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")

@@ -23,6 +23,8 @@ from jobs.train.promotion import log_and_promote
 from tests.lakes import RUN_DATE, settings_in
 from tests.rows import frame_of, row_of
 
+pytestmark = pytest.mark.long
+
 FEATURES = ["signal", "noise"]
 CHURN = ChurnSettings(bootstrap_replicates=10)
 COUNT = 600

@@ -14,6 +14,8 @@ from jobs.simulate.events import event_batch
 from jobs.simulate.rings import MEMBER_SPAN, rings, rings_led_by
 from jobs.simulate.sales import sale_batch
 
+pytestmark = pytest.mark.long
+
 SETTINGS = WorldSettings(
     seed=11, customers=600, weeks=30, truth_weeks_ahead=2, persons_per_ring=200, persons_per_bot=300,
     near_duplicate_share=0.02, outlier_share=0.01,

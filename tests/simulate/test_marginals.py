@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from jobs.lakehouse.settings import WorldSettings
+from jobs.simulate.names import given_names, surnames
 from jobs.simulate.orders import order_lines, orders
 from jobs.simulate.people import people
 
@@ -113,3 +114,16 @@ def test_orders_of_customers_are_as_unequal_as_real_ones(world: pd.DataFrame, on
         counts = np.sort(rows.groupby("customer").size().to_numpy())[::-1]
         shares.append((np.searchsorted(np.cumsum(counts), counts.sum() / 2) + 1) / len(counts))
     assert shares[0] == pytest.approx(shares[1], abs=0.06)
+
+
+def test_names_are_about_as_common_as_in_the_register() -> None:
+    """China's Ministry of Public Security, 2007 and 2019: see the module of names."""
+    persons = np.arange(400_000)
+    family, given = surnames(7, persons), given_names(7, persons)
+    shares = np.sort(np.bincount(family))[::-1] / len(persons)
+    assert shares[:3] == pytest.approx([0.0725, 0.0719, 0.0683], rel=0.25), "here a hundred surnames are all there are"
+    assert shares[9] > 0.015
+    assert 0.008 < shares[21] < 0.015
+    full = pd.Series(family * 2**20 + given).value_counts() / len(persons)
+    assert 0.0001 < full.max() < 0.0005, "Zhang Wei: 0.00021"
+    assert 1 / 150_000 < (full**2).sum() < 1 / 40_000, "two persons of one name"

@@ -74,6 +74,7 @@ def test_rows_do_not_depend_on_partitions(spark: SparkSession) -> None:
     assert one.count() == seven.count() > 0
 
 
+@pytest.mark.long
 def test_the_same_seed_writes_the_same_files(spark: SparkSession, world: Path, tmp_path: Path) -> None:
     assert raw_files.write_raw_files(spark, SMALL, f"{tmp_path}/again")
     again, before = digests(tmp_path / "again"), digests(world / "raw")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from deltalake import DeltaTable
+from pyarrow import parquet
 
 from jobs.__main__ import main
 from tests.lakes import KEY, SPARK_CONF, conf_with
@@ -245,6 +246,22 @@ def transactions_committed_twice(lake: Path) -> list[str]:
         if "txn" in action
     )
     return [transaction for transaction, count in held.items() if count > 1]
+
+
+def deliveries_committed_twice(lake: Path) -> list[str]:
+    """The deliveries (table, delivery id) whose rows more than one commit added to bronze."""
+    held = Counter(
+        delivery
+        for log in lake.glob("bronze/*/_delta_log")
+        for commit in log.glob("*.json")
+        for delivery in {
+            f"{log.parent.name} {row['_delivery_id']}"
+            for action in map(json.loads, commit.read_text("utf-8").splitlines())
+            if "add" in action
+            for row in parquet.read_table(log.parent / action["add"]["path"], columns=["_delivery_id"]).to_pylist()
+        }
+    )
+    return [delivery for delivery, count in held.items() if count > 1]
 
 
 def unaccounted_versions(lake: Path) -> list[str]:

@@ -124,11 +124,11 @@ def standard_error_in(file: Path) -> Iterator[None]:
 
 
 def dirt(data: Path) -> None:
-    """What goes wrong in deliveries: a row torn apart, a file without its header, a file cut off."""
+    """What goes wrong in deliveries: a row torn apart, a file without its header in whose first row values stand twice, a file cut off."""
     accounts = sorted((data / "web_accounts").glob("*.csv"))[0]
     lines = accounts.read_text("utf-8").splitlines()
     (data / "web_accounts/torn.csv").write_text("\n".join([lines[0], lines[1] + ',"and","more"', lines[2]]), "utf-8")
-    (data / "web_accounts/headless.csv").write_text("\n".join([lines[3], lines[3], lines[4]]), "utf-8")
+    (data / "web_accounts/headless.csv").write_text("\n".join([f"{lines[3]},{lines[3]}", lines[3], lines[4]]), "utf-8")
     (data / "web_accounts/cut.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode())[:-50])
 
 
