@@ -29,14 +29,19 @@ def arrivals_by_feed(arrivals: DataFrame, as_of: dt.datetime) -> DataFrame:
         arrivals: one row per record: `source`, `arrived_at`.
         as_of: the instant, UTC, up to which arrivals are known.
     """
-    known = arrivals.where(F.col("arrived_at") < F.lit(as_of))
+    # What is not known yet is left out at the end: a filter would have Delta look through the statistics of each feed's files.
     age_seconds = F.lit(as_of).cast("timestamp").cast("double") - F.col("arrived_at").cast("double")
-    aged = known.withColumn("weeks_ago", F.floor(age_seconds / F.lit(7 * 86400.0)).cast("int"))
-    by_week = aged.groupBy("source", "weeks_ago").agg(F.count("*").alias("rows"), F.max("arrived_at").alias("newest"))
-    weeks = F.map_from_entries(F.collect_list(F.struct("weeks_ago", "rows")))
-    by_feed = by_week.groupBy("source").agg(
-        F.max("newest").alias("newest_at"), F.max("weeks_ago").alias("oldest_week"), weeks.alias("weeks")
+    weeks_ago = F.when(F.col("arrived_at") < F.lit(as_of), F.floor(age_seconds / F.lit(7 * 86400.0)).cast("int"))
+    by_week = arrivals.groupBy("source", weeks_ago.alias("weeks_ago")).agg(
+        F.count("*").alias("rows"), F.max("arrived_at").alias("newest")
     )
+    is_known = F.col("weeks_ago").isNotNull()
+    weeks = F.map_from_entries(F.collect_list(F.when(is_known, F.struct("weeks_ago", "rows"))))
+    newest = F.max(F.when(is_known, F.col("newest")))
+    by_feed = by_week.groupBy("source").agg(
+        newest.alias("newest_at"), F.max("weeks_ago").alias("oldest_week"), weeks.alias("weeks")
+    )
+    by_feed = by_feed.where(F.col("newest_at").isNotNull())
     before = F.sequence(F.lit(1), F.least(F.lit(WEEKS_BEFORE), F.col("oldest_week")))
     counts = F.when(
         F.col("oldest_week") >= 1, F.transform(before, lambda week: F.coalesce(F.col("weeks")[week], F.lit(0)))

@@ -164,14 +164,12 @@ def _keep_results(written: Path, kept: Path) -> None:
 
 
 def _suite(gx: Any, contract: Contract) -> Any:
-    return gx.ExpectationSuite(
-        name=contract.table, expectations=[_as_gx(gx, rule) for rule in contract.critical_expectations]
-    )
+    from great_expectations.expectations.registry import get_expectation_impl  # noqa: PLC0415 - as above
 
+    from jobs.lakehouse import unique_keys  # noqa: F401, PLC0415 - as above; it declares how repeated keys are counted
 
-def _as_gx(gx: Any, rule: Expectation) -> Any:
-    name = "".join(word.capitalize() for word in rule.type.split("_"))
-    return getattr(gx.expectations, name)(**rule.kwargs)
+    expectations = [get_expectation_impl(rule.type)(**rule.kwargs) for rule in contract.critical_expectations]
+    return gx.ExpectationSuite(name=contract.table, expectations=expectations)
 
 
 def _as_audited(table: str, rule: Expectation, entry: Any) -> Audited:

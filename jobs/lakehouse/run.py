@@ -31,6 +31,7 @@ from jobs.lakehouse.tables import (
     Lake,
     Write,
     conform,
+    count_rows,
     ensure_table,
     read_table,
     refuse_if_skipped,
@@ -141,10 +142,9 @@ class Run:
         version = self.inputs.get(table)
         if version is None:
             raise DataError(f"{table} was never published; run its job first (python -m jobs graph shows which)")
-        rows = read_table(self.spark, self.lake.path(table), int(version))
-        # Delta answers from its log, without reading a row.
-        self.rows_in_inputs += rows.count()
-        return rows
+        path = self.lake.path(table)
+        self.rows_in_inputs += count_rows(self.spark, path, int(version))
+        return read_table(self.spark, path, int(version))
 
     def previous(self, table: str) -> DataFrame | None:
         """The rows of a table that the job itself writes, as its last successful run left them; None before the first."""

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from jobs.lakehouse.contracts import Contract, split_table
 from jobs.lakehouse.errors import ConfigurationError, ContractError, DataError
-from jobs.lakehouse.files import delete_folder, first_line, names_below
+from jobs.lakehouse.files import delete_folder, first_line, names_below, read_text
 from jobs.lakehouse.table_rules import CONSTRAINT, breach_of, follow_rules, rules_of, snapshot
 
 # Gold is plain Delta that any reader opens.
@@ -113,6 +113,19 @@ def read_table(spark: SparkSession, path: str, version: int | None = None) -> Da
         raise DataError(f"there is no Delta table at {path}; run the job that writes it first (python -m jobs graph)")
     reader = spark.read.format("delta")
     return (reader if version is None else reader.option("versionAsOf", version)).load(path)
+
+
+def count_rows(spark: SparkSession, path: str, version: int) -> int:
+    """How many rows a version of a table holds.
+
+    The checksum of its commit lists the files with their rows; where it does not, Delta adds them up in a job of Spark.
+    """
+    checksum = read_text(spark, f"{path}/_delta_log/{version:020d}.crc")
+    files = json.loads(checksum).get("allFiles") if checksum else None
+    counts = [json.loads(file.get("stats") or "{}").get("numRecords") for file in files or ()]
+    if files is None or None in counts or any(file.get("deletionVector") for file in files):
+        return read_table(spark, path, version).count()
+    return sum(counts)
 
 
 def is_kept(spark: SparkSession, path: str, version: int) -> bool:

@@ -1,6 +1,7 @@
 """Delta tables at paths: made from contracts, written in one commit, read at a version by any reader."""
 
 import datetime as dt
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from jobs.lakehouse.tables import (
     Mode,
     Write,
     conform,
+    count_rows,
     date_slices,
     ensure_table,
     read_table,
@@ -102,6 +104,22 @@ def test_the_first_rows_of_a_table_are_added_and_later_ones_enter_as_they_should
     later = {"replace": [("t1", 9), ("t3", 3)], "merge": [("t1", 9), ("t2", 2), ("t3", 3)]}
     assert held(path) == later.get(mode, [("t1", 1), ("t2", 2), ("t3", 3)])
     assert how() == {"replace": "Overwrite"}.get(mode, "MERGE")
+
+
+def test_rows_of_a_version_are_counted_with_the_checksum_of_its_commit_and_without(
+    spark: SparkSession, path: str, things: Contract
+) -> None:
+    write_table(frame(spark, things, (1, 1), (2, 2)), path, Write("append"), things.key, "run 1")
+    write_table(frame(spark, things, (3, 3)), path, Write("append"), things.key, "run 2")
+    write_table(frame(spark, things, (1, 9)), path, Write("replace"), things.key, "run 3")
+    assert [count_rows(spark, path, version) for version in range(4)] == [0, 2, 3, 1]
+    checksums = sorted(Path(path, "_delta_log").glob("*.crc"))
+    assert len(checksums) == 4
+    told = json.loads(checksums[1].read_text())
+    # As a commit to a table of many files writes it, and as other writers do, which write none.
+    checksums[1].write_text(json.dumps({name: value for name, value in told.items() if name != "allFiles"}))
+    checksums[2].unlink()
+    assert [count_rows(spark, path, version) for version in range(4)] == [0, 2, 3, 1]
 
 
 def test_a_table_that_is_not_there_is_missing_data(spark: SparkSession, tmp_path: Path) -> None:
