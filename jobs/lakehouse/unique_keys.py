@@ -22,11 +22,9 @@ class RepeatedKeys(TableMetricProvider):  # type: ignore[misc]
     value_keys = ("key",)
 
     @metric_value(engine=SparkDFExecutionEngine)  # type: ignore[untyped-decorator]
-    def _spark(
-        self, execution_engine: Any, metric_domain_kwargs: Any, metric_value_kwargs: Any, **_: Any
-    ) -> tuple[int, int]:
-        key = metric_value_kwargs["key"]
-        keyed = execution_engine.get_domain_records(metric_domain_kwargs).na.drop("all", subset=key)
+    def _spark(cls, execution_engine: Any, **asked: Any) -> tuple[int, int]:  # noqa: N805 - called by this name
+        key = asked["metric_value_kwargs"]["key"]
+        keyed = execution_engine.get_domain_records(asked["metric_domain_kwargs"]).na.drop("all", subset=key)
         by_key = keyed.groupBy(*key).agg(F.count(F.lit(1)).alias("rows"))
         of_several = F.when(F.col("rows") > 1, F.col("rows"))
         with_key, repeated = by_key.agg(F.sum("rows"), F.sum(of_several)).first() or (None, None)
