@@ -105,7 +105,12 @@ def rules(found: Figures) -> str:
 
 def rule(label: str) -> str:
     """A rule's name in words."""
-    words = {"record_link": "likeness of records", "override": "a person's word", "open_id": "OpenID"}
+    words = {
+        "record_link": "likeness of records",
+        "override": "a person's word",
+        "open_id": "OpenID",
+        "union_id": "UnionID",
+    }
     return escape(words.get(label, label))
 
 

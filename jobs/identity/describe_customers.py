@@ -27,7 +27,7 @@ ATTRIBUTES: Mapping[Attribute, str] = {
     "city": "city",
     "country": "country",
 }
-KINDS = ("account", "open_id", "phone", "email", "payer", "device")
+KINDS = ("account", "open_id", "union_id", "phone", "email", "payer", "device")
 
 
 def standing(rule: SurvivorSettings) -> Column:

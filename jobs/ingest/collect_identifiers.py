@@ -15,7 +15,7 @@ JOB = Job(
     writes=("silver.identifiers",),
     can_lack=(ORDERS, PAYMENTS),
 )
-OF_ACCOUNTS = ("open_id", "email", "phone")
+OF_ACCOUNTS = ("open_id", "union_id", "email", "phone")
 EVIDENCE = ("account_id", "identifier_kind", "identifier_value", "source", "_record_id", "seen_at", "arrived_at")
 
 

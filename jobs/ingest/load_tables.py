@@ -10,9 +10,17 @@ from pyspark.sql import functions as F
 
 from jobs.ingest.drift import audit_drift
 from jobs.ingest.records import with_arrival, with_record_id, with_tokens
-from jobs.ingest.sealing import send_sealed, written_records
-from jobs.ingest.table_changes import as_deletions, as_last_held, count_changes, last_load, only_changed
-from jobs.ingest.table_queries import bounds_of, checked_columns, keys_query, rows_query, since
+from jobs.ingest.sealing import Written, send_sealed, written_records
+from jobs.ingest.table_changes import (
+    WITHIN_CURSOR,
+    as_deletions,
+    as_last_held,
+    count_changes,
+    count_repeated,
+    last_load,
+    only_changed,
+)
+from jobs.ingest.table_queries import bounds_of, checked_columns, count_query, keys_query, rows_query, since
 from jobs.lakehouse.databases import Snapshot, opened_snapshot
 from jobs.lakehouse.errors import QualityGateError
 from jobs.lakehouse.job import Job
@@ -33,12 +41,19 @@ JOB = Job(
 
 @dataclass(frozen=True)
 class Load:
-    """One load of one feed: the rows that the database tells, what makes of them those that say something new, and what is gone."""
+    """One load of one feed: the rows that the database tells, what makes of them those that say something new, and what is gone.
+
+    Beside that their keys, None in a first load, and what is held, by which those are counted that are held already.
+    """
 
     source: Source
     arriving: DataFrame
+    row_count: int
     as_changed: Callable[[DataFrame], DataFrame]
     deletions: DataFrame | None
+    gone: int
+    keys: DataFrame | None
+    held: DataFrame
 
 
 def build(run: Run) -> None:
@@ -50,7 +65,8 @@ def build(run: Run) -> None:
         load = _load(run, snapshot, source, source.table, now)
         path = run.lake.staging_path(run.job, source.bronze_table)
         written = written_records(load.arriving, load.as_changed, source, keys, path)
-        run.account_for(written.row_count)
+        repeated = _count_repeated(load, written, source.table)
+        run.account_for(load.row_count + load.gone, {source.bronze_table: repeated})
         run.facts[source.source] += f", {written.row_count} new or changed"
         if not written.row_count and load.deletions is None:
             continue
@@ -70,7 +86,7 @@ def _load(run: Run, snapshot: Snapshot, source: Source, table: DatabaseTable, no
     bronze = _bronze(run, source)
     number, last = last_load(bronze, table.cursor, types[table.cursor])
     held, delivery_id = as_last_held(bronze, table.key), f"{source.source}/{number + 1:08d}"
-    condition, bounds, deletions, gone = "true", bounds_of(snapshot, table), None, 0
+    condition, bounds, deletions, gone, read_keys = "true", bounds_of(snapshot, table), None, 0, None
     if number > 0:
         condition = since(table, types[table.cursor], last)
         keys = snapshot.read(keys_query(table, types, condition), table.fetch_size, bounds)
@@ -80,6 +96,8 @@ def _load(run: Run, snapshot: Snapshot, source: Source, table: DatabaseTable, no
         deletions = as_deletions(held, keys, source, delivery_id, now) if gone else None
         # Rows that were committed long after their cursor, or came back, are found by key and cursor; then all is compared.
         condition = "true" if counts.missed else condition
+        read_keys = keys if condition == "true" else keys.where(WITHIN_CURSOR)
+    row_count = _count_rows(snapshot, source, table, condition)
     query = rows_query(source, table, types, condition)
     arriving = _as_records(snapshot.read(query, table.fetch_size, bounds if condition == "true" else None), delivery_id)
 
@@ -92,7 +110,39 @@ def _load(run: Run, snapshot: Snapshot, source: Source, table: DatabaseTable, no
     )
     run.facts[source.source] = f"{began} compared, {gone} deleted"
     audit_drift(run, source, types)
-    return Load(source, with_arrival(arriving, source, now), as_changed, deletions)
+    return Load(
+        source, with_arrival(arriving, source, now), row_count, as_changed, deletions, gone, read_keys, held
+    )  # fmt: skip
+
+
+def _count_rows(snapshot: Snapshot, source: Source, table: DatabaseTable, condition: str) -> int:
+    """How many rows the database tells.
+
+    Raises:
+        QualityGateError: some of them share a key, so that none could be told from the other.
+    """
+    ((rows, keys),) = snapshot.rows(count_query(table, condition))
+    if rows != keys:
+        raise QualityGateError(
+            f"feed {source.source}: {rows} rows of {table.name} have {keys} keys ({', '.join(table.key)}), nothing was loaded; "
+            "name columns that tell its rows apart as the feed's key"
+        )
+    return int(rows or 0)
+
+
+def _count_repeated(load: Load, written: Written, table: DatabaseTable) -> int:
+    """How many of the rows that the database told are held as they are, and fall away.
+
+    Raises:
+        QualityGateError: some were neither written nor held.
+    """
+    repeated = 0 if load.keys is None else count_repeated(load.held, load.keys, written.bronze, table.key)
+    if load.row_count != written.row_count + repeated:
+        raise QualityGateError(
+            f"{load.source.bronze_table}: {load.row_count} rows were told of feed {load.source.source}, but {written.row_count} are "
+            f"new or changed and {repeated} held as they are; nothing was loaded"
+        )
+    return repeated
 
 
 def _as_records(rows: DataFrame, delivery_id: str) -> DataFrame:

@@ -18,6 +18,7 @@ from jobs.lakehouse.errors import ConfigurationError, DataError
 from jobs.lakehouse.quality import REASONS, RECORD, UNPARSEABLE
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.sources import DELETED, LOOKED_UP, Source, TableMapping, sources_of
+from jobs.lakehouse.tables import count_rows
 from jobs.lakehouse.translations import TRANSLATED, Coded, LocalTime, Measured, Taken
 
 # What the frame of a silver table fills in itself.
@@ -49,10 +50,19 @@ def mapped_rows(run: Run, table: str) -> tuple[DataFrame, int]:
         raise DataError(f"no feed of dataset {run.dataset} that fills {table} has arrived")
     frames, count = [], 0
     for source, mapping in feeds:
-        bronze = _applicable(run.read(source.bronze_table), source, mapping, short)
-        count += bronze.count()
+        bronze = run.read(source.bronze_table)
+        if is_whole(source, mapping, short):
+            count += count_rows(run.spark, run.lake.path(source.bronze_table), int(run.inputs[source.bronze_table]))
+        else:
+            bronze = _applicable(bronze, source, mapping, short)
+            count += bronze.count()
         frames.append(as_mapped(_with_lookups(run, bronze, source), source, mapping, run.contract(table)))
     return reduce(_union, frames), count
+
+
+def is_whole(source: Source, mapping: TableMapping, table: str) -> bool:
+    """Whether the mapping speaks of every record of its feed, those too that did not parse."""
+    return mapping.where == "true" and source.reports_unparseable == table and mapping is source.tables[table][0]
 
 
 def _applicable(bronze: DataFrame, source: Source, mapping: TableMapping, table: str) -> DataFrame:

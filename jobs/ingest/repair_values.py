@@ -126,10 +126,11 @@ def repaired_regions(stores: DataFrame) -> DataFrame:
 
 
 def repaired_visitors(footfall: DataFrame, time_zone: str) -> DataFrame:
-    """Visitors of hours in which a store's counter said nothing: as that hour of that weekday is, on a day like this one."""
+    """Visitors of hours in which a counter of a store said nothing: as that hour of that weekday is, on a day like this one."""
     local = F.from_utc_timestamp("counted_at", time_zone)
     counts = footfall.select(
         "store_id",
+        "source",
         "counted_at",
         F.weekday(local).alias("weekday"),
         F.hour(local).alias("hour"),
@@ -137,9 +138,13 @@ def repaired_visitors(footfall: DataFrame, time_zone: str) -> DataFrame:
         F.col("visitor_count").cast("double").alias("value"),
     )
     found = repaired_counts(
-        counts, ["store_id", "counted_at"], ["store_id", "weekday", "hour"], ["store_id", "day"], FEWEST_HOURS
+        counts,
+        ["store_id", "source", "counted_at"],
+        ["store_id", "source", "weekday", "hour"],
+        ["store_id", "source", "day"],
+        FEWEST_HOURS,
     )
-    hour_key = F.concat_ws("|", "store_id", F.date_format("counted_at", "yyyy-MM-dd HH:mm:ss"))
+    hour_key = F.concat_ws("|", "store_id", F.date_format("counted_at", "yyyy-MM-dd HH:mm:ss"), "source")
     evidence = F.lit("the store's same hour on the same weekday, and the day's other hours")
     return as_repairs(found.withColumn("row_key", hour_key), "footfall", "visitor_count", F.col("method"), evidence)
 

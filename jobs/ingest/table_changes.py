@@ -61,6 +61,19 @@ def count_changes(held: DataFrame, keys: DataFrame, key: tuple[str, ...], cursor
     return Counts(*counts) if counts else Counts(0, 0, 0)
 
 
+def count_repeated(held: DataFrame, keys: DataFrame, written: DataFrame, key: tuple[str, ...]) -> int:
+    """How many rows that a load read are held already, and were not written again.
+
+    Args:
+        held: the result of as_last_held.
+        keys: the keys of the rows that the load read.
+        written: what it wrote of them.
+        key: the columns of the key.
+    """
+    left_out = keys.select(*key).join(written.select(*key), on=list(key), how="left_anti")
+    return left_out.join(held.where(~F.col(DELETED.name)).select(*key), on=list(key), how="left_semi").count()
+
+
 def only_changed(arriving: DataFrame, held: DataFrame, source: Source, now: dt.datetime) -> DataFrame:
     """The arriving records that say something else than what is held of their key, or of whose key nothing is held.
 

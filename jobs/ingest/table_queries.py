@@ -54,6 +54,12 @@ def keys_query(table: DatabaseTable, types: Mapping[str, str], condition: str) -
     return f"SELECT {', '.join(columns)} FROM {quoted(table.name)}"  # noqa: S608 - names are those of the feed
 
 
+def count_query(table: DatabaseTable, condition: str) -> str:
+    """How many rows meet a condition, and how many keys they have."""
+    key = ", ".join(quoted(name) for name in table.key)
+    return f"SELECT count(*), count(DISTINCT ROW({key})) FROM {quoted(table.name)} WHERE {condition}"  # noqa: S608
+
+
 def since(table: DatabaseTable, cursor_type: str, last: str | None) -> str:
     """The condition that a row is not older than the newest that was read, less the overlap; true where none was read."""
     if last is None:

@@ -15,6 +15,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.contracts import Contract, Expectation
+from jobs.lakehouse.errors import QualityGateError
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
@@ -27,6 +28,7 @@ DOCS_FOLDER = "ops/data_docs"
 RESULTS = "validations"
 # GX keeps the context of the moment for the whole process; jobs that run side by side take turns.
 TURN = threading.Lock()
+log = logging.getLogger("jobs")
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,21 @@ def audit(staged_valid: DataFrame, contract: Contract, docs_folder: Path) -> lis
         )
         _keep_results(Path(written), docs_folder / RESULTS)
     return [_as_audited(name, rule, entry) for rule, entry in zip(expectations, result.results, strict=True)]
+
+
+def refuse_failed(audited: list[Audited], consequence: str) -> None:
+    """Say which expectations were not met.
+
+    Raises:
+        QualityGateError: one of them is critical; its message ends with the consequence.
+    """
+    failed = [entry for entry in audited if not entry.is_met]
+    critical = [entry.failure for entry in failed if entry.severity == "critical"]
+    for entry in failed:
+        if entry.severity != "critical":
+            log.warning(entry.failure)
+    if critical:
+        raise QualityGateError(f"{'; '.join(critical)}; {consequence}")
 
 
 def build_data_docs(docs_folder: Path, contracts: Iterable[Contract]) -> Path:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import groupby
 from pathlib import Path
@@ -22,7 +21,7 @@ from jobs.lakehouse.keys import Keys, load_keys
 from jobs.lakehouse.ledger import Output
 from jobs.lakehouse.locks import waiting_lock
 from jobs.lakehouse.part import Part
-from jobs.lakehouse.quality import DOCS_FOLDER, DUPLICATE, Audited, as_rejected_rows, audit
+from jobs.lakehouse.quality import DOCS_FOLDER, DUPLICATE, Audited, as_rejected_rows, audit, refuse_failed
 from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.side_by_side import side_by_side
 from jobs.lakehouse.sources import Source, read_sources
@@ -44,7 +43,6 @@ from jobs.lakehouse.vault import ADDED_TO, refuse_another_key
 
 P = TypeVar("P", bound=Part)
 R = TypeVar("R")
-log = logging.getLogger("jobs")
 
 
 @dataclass
@@ -68,6 +66,7 @@ class Run:
     left: Mapping[str, int] = field(default_factory=dict)
     rows_accounted: int = 0
     rows_in_inputs: int = 0
+    repeated: dict[str, int] = field(default_factory=dict)
     staged: list[Staged] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
     own_keys: Keys | None = None
@@ -156,9 +155,15 @@ class Run:
         """Whether a declared table was ever published."""
         return table in self.inputs
 
-    def account_for(self, rows: int) -> None:
-        """Tell the ledger of rows that came in, each of which the run has held to be written, refused or a repetition."""
+    def account_for(self, rows: int, repeated: Mapping[str, int] | None = None) -> None:
+        """Tell the ledger of rows that came in, each of which the run has held to be written, refused or a repetition.
+
+        Args:
+            rows: how many.
+            repeated: by table, how many of them it holds already, where nothing that is published tells.
+        """
         self.rows_accounted += rows
+        self.repeated.update(repeated or {})
 
     def keep(self, resource: AbstractContextManager[R]) -> R:
         """Open what the run's frames read from; it is closed when all is committed, or when the run has failed."""
@@ -237,13 +242,7 @@ class Run:
             QualityGateError: a critical expectation was not met; its message ends with the consequence.
         """
         self.audits += audited
-        failed = [entry for entry in audited if not entry.is_met]
-        critical = [entry.failure for entry in failed if entry.severity == "critical"]
-        for entry in failed:
-            if entry.severity != "critical":
-                log.warning(entry.failure)
-        if critical:
-            raise QualityGateError(f"{'; '.join(critical)}; {consequence}")
+        refuse_failed(audited, consequence)
 
     @property
     def docs_folder(self) -> Path:
@@ -259,7 +258,11 @@ class Run:
         added = self.take_added()
         layers = groupby(self.staged, key=lambda staged: split_table(staged.contract.table)[0])
         written = [output for _, group in layers for output in side_by_side(self._commit_valid, group)]
-        return [*written, *added, *self._left_as_they_are({output.table for output in (*written, *added)})]
+        left = self._left_as_they_are({output.table for output in (*written, *added)})
+        outputs, held = [*written, *added, *left], self.repeated
+        return [
+            replace(found, rows_deduplicated=found.rows_deduplicated + held.get(found.table, 0)) for found in outputs
+        ]
 
     def _left_as_they_are(self, written: set[str]) -> list[Output]:
         """The declared tables that this run found nothing to add to: their newest version is good.

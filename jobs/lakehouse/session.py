@@ -20,10 +20,14 @@ from jobs.lakehouse.side_by_side import DESCRIPTION
 # On one machine the serial collector needs least memory, and is no slower on two cores. The plans of a whole chain leave more
 # compiled code than the JVM holds by default; once that is full, it compiles no more. Most of that code is made for one query
 # and dropped: what runs a little longer before the second compiler takes it up leaves the cores to the work itself.
+# A heap that has to grow to its size collects the more often until then.
 LOCAL_JVM_OPTIONS = (
-    "-XX:+UseSerialGC -XX:ReservedCodeCacheSize=512m -XX:Tier4InvocationThreshold=20000 "
+    "-XX:+UseSerialGC -XX:MetaspaceSize=384m -XX:ReservedCodeCacheSize=512m -XX:Tier4InvocationThreshold=20000 "
     "-XX:Tier4MinInvocationThreshold=3000 -XX:Tier4CompileThreshold=60000 -XX:Tier4BackEdgeThreshold=160000"
 )
+
+# More tasks than that are for data that one machine is not made for; who has it says so in spark.conf.
+WIDEST_SHUFFLE = 8
 
 
 def pin_time_zone() -> None:
@@ -50,8 +54,11 @@ def open_session(settings: Settings, application: str) -> SparkSession:
     if not submitted.contains("spark.jars"):
         wanted["spark.jars"] = ",".join(_jars(settings.path("jars")))
     is_local = wanted.get("spark.master", "").startswith("local")
-    light = LOCAL_JVM_OPTIONS if is_local else ""
+    light = ""
     if is_local:
+        memory = submitted.get("spark.driver.memory") or wanted.get("spark.driver.memory")
+        light = LOCAL_JVM_OPTIONS + (f" -Xms{memory}" if memory else "")
+        wanted.setdefault("spark.sql.shuffle.partitions", str(min(os.cpu_count() or 1, WIDEST_SHUFFLE)))
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         if native := _native_libraries(settings.path("jars")):
             wanted.setdefault("spark.driver.extraLibraryPath", native)

@@ -117,6 +117,7 @@ class Stream(StrEnum):
     DEMOGRAPHICS = "demographics"
     AD_SPEND = "ad spend"
     FOOTFALL = "footfall"
+    KIOSK = "kiosk"
     TREND = "trend"
     WEATHER = "weather"
 

@@ -88,7 +88,9 @@ def holes(spark: SparkSession, settings: WorldSettings) -> DataFrame:
     counted_at = F.to_utc_timestamp(F.to_timestamp("hour"), settings.time_zone)
     visitors = local.select(
         F.lit("footfall").alias("table_name"),
-        F.concat_ws("|", "store_id", F.date_format(counted_at, "yyyy-MM-dd HH:mm:ss")).alias("row_key"),
+        F.concat_ws("|", "store_id", F.date_format(counted_at, "yyyy-MM-dd HH:mm:ss"), F.lit("footfall")).alias(
+            "row_key"
+        ),
         F.lit("visitor_count").alias("column_name"),
         "true_value",
         F.lit(True).alias("is_number"),

@@ -1,4 +1,4 @@
-"""What goes on outside and at the door: search trends, a competitor's prices, weather, holidays, and visitors counted."""
+"""What goes on outside and at the door: search trends, a competitor's prices, weather, holidays, visitors and users of kiosks counted."""
 
 from datetime import date, timedelta
 
@@ -12,6 +12,7 @@ from jobs.simulate.seasons import DAYS_OF_A_WEEK, NEW_YEARS, day_count, season_f
 
 OPEN_HOURS = range(10, 22)
 VISITORS_PER_PERSON_AND_YEAR = 20.0
+KIOSK_SHARE = 0.06  # of those who come in
 RAIN_KEEPS_AWAY = 0.2
 RAINY_SHARE = 0.3
 SEARCH_LEADS_DAYS = 14  # people search before they buy
@@ -38,8 +39,8 @@ def is_rainy(settings: WorldSettings, day_numbers: Integers, city: int) -> Numbe
     return np.asarray(uniform(settings.seed, Stream.WEATHER, day_numbers, city) < RAINY_SHARE, dtype=np.float64)
 
 
-def footfall_rows(settings: WorldSettings) -> list[dict[str, str]]:
-    """One row per store and open hour: the persons counted at the door; fewer when it rains."""
+def counted_rows(settings: WorldSettings, stream: Stream, share: float) -> list[tuple[str, str, str, str]]:
+    """One row per store and open hour: store, hour, how many of a share of the visitors, and when it is told; fewer in the rain."""
     days = np.arange(day_count(settings))
     weights, hours = store_weights(settings), np.array(HOUR_WEIGHTS, dtype=np.float64)
     a_day = VISITORS_PER_PERSON_AND_YEAR * settings.customers / 365 * weights / weights.sum()
@@ -49,13 +50,27 @@ def footfall_rows(settings: WorldSettings) -> list[dict[str, str]]:
         at_the_door = 1 - RAIN_KEEPS_AWAY * is_rainy(settings, days, store % len(CITIES))
         mean = a_day[store] * season_factors(settings)[: len(days)] * at_the_door
         for hour in OPEN_HOURS:
-            share = hours[hour] / hours[OPEN_HOURS.start : OPEN_HOURS.stop].sum()
-            counts = poisson_quantile(uniform(settings.seed, Stream.FOOTFALL, days, 100 * store + hour), mean * share)
+            of_day = share * hours[hour] / hours[OPEN_HOURS.start : OPEN_HOURS.stop].sum()
+            counts = poisson_quantile(uniform(settings.seed, stream, days, 100 * store + hour), mean * of_day)
             rows += [
-                {"store_id": store_id, "hour": f"{on} {hour:02d}:00:00", "visitors": str(count), "exported_at": at}
+                (store_id, f"{on} {hour:02d}:00:00", str(count), at)
                 for on, count, at in zip(dates, counts.tolist(), told_at, strict=True)
             ]
     return rows
+
+
+def footfall_rows(settings: WorldSettings) -> list[dict[str, str]]:
+    """One row per store and open hour: the persons counted at the door."""
+    names = ("store_id", "hour", "visitors", "exported_at")
+    return [dict(zip(names, row, strict=True)) for row in counted_rows(settings, Stream.FOOTFALL, 1.0)]
+
+
+def kiosk_rows(settings: WorldSettings) -> list[dict[str, str]]:
+    """One row per store and open hour: the persons who used its kiosk."""
+    rows = counted_rows(settings, Stream.KIOSK, KIOSK_SHARE)
+    return [
+        {"kiosk": f"{store_id}-K1", "hour": hour, "users": count, "sent_at": at} for store_id, hour, count, at in rows
+    ]
 
 
 def trend_rows(settings: WorldSettings) -> list[dict[str, str]]:

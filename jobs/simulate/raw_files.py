@@ -20,7 +20,7 @@ from jobs.simulate.folders import FileSystem, world_facts, written_once
 from jobs.simulate.holes import footfall_rows_as_told, product_rows_as_told, web_accounts_as_told
 from jobs.simulate.merchandise import campaign_rows, price_rows, promotion_rows, stock_rows
 from jobs.simulate.opinions import reviews, surveys
-from jobs.simulate.outside import holiday_rows, trend_rows
+from jobs.simulate.outside import holiday_rows, kiosk_rows, trend_rows
 from jobs.simulate.payments import payments
 from jobs.simulate.points import points
 from jobs.simulate.registrations import member_cards
@@ -58,6 +58,7 @@ SMALL_FEEDS: Mapping[str, Callable[[WorldSettings], list[dict[str, str]]]] = {
     "campaigns": campaign_rows,
     "ad_spend": ad_spend_rows,
     "footfall": footfall_rows_as_told,
+    "kiosks": kiosk_rows,
     "trends": trend_rows,
     "holidays": holiday_rows,
 }

@@ -13,7 +13,7 @@ from jobs.simulate.batches import generated
 from jobs.simulate.contacts import NEVER, NONE, Contacts, contacts, phone_on
 from jobs.simulate.draws import Columns, Flags, Integers, Stream, chosen, uniform
 from jobs.simulate.local_time import as_moments, next_export, second_of_day, wall_seconds_of
-from jobs.simulate.papers import open_id, open_ids
+from jobs.simulate.papers import open_id, open_ids, union_id
 from jobs.simulate.people import People, people
 from jobs.simulate.rings import ring_accounts, rings, rings_led_by
 from jobs.simulate.slips import MISTYPED_NAME_SHARE, birth_dates_as_told, name_slips
@@ -113,6 +113,7 @@ def web_accounts(spark: SparkSession, settings: WorldSettings) -> DataFrame:
         texts.email_as_typed(address, F.col("email_style")).alias("email"),
         texts.phone_as_typed("phone", F.col("phone_style")).alias("phone"),
         open_id("open_id").alias("open_id"),
+        union_id("open_id").alias("union_id"),
         texts.birth_date("birth_date", "-").alias("birth_date"),
         texts.listed(cities, F.col("home_store")).alias("city"),
         texts.utc_text("exported_at").alias("exported_at"),

@@ -62,6 +62,7 @@ def test_a_customer_has_the_last_known_value_of_each_attribute_over_all_its_acco
         "email_count": 0,
         "device_count": 1,
         "open_id_count": 0,
+        "union_id_count": 0,
         "payer_count": 0,
         "name_masked": "王*",
         "phone_masked": "138****0001",

@@ -12,7 +12,7 @@ DAY = dt.timedelta(days=1)
 
 
 def test_identifiers_are_told_once_with_when_and_how_often(spark: SparkSession) -> None:
-    blank = {"phone_token": None, "email_token": " ", "open_id_token": ""}
+    blank = {"phone_token": None, "email_token": " ", "open_id_token": "", "union_id_token": None}
     accounts = [
         account(
             account_id="a", **{**blank, "phone_token": "p1"}, registered_at=NOON, arrived_at=NOON + DAY, source="web"

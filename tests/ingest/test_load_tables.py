@@ -89,6 +89,15 @@ class Club:
         return sorted(told)
 
 
+def accounted(result: Result) -> tuple[int, int, int]:
+    """What the ledger says came in, was written to bronze, and was held there already."""
+    record = result.record
+    assert record is not None
+    (bronze,) = (output for output in record.outputs if output.table.startswith("bronze."))
+    assert record.rows_read == bronze.rows_written + bronze.rows_deduplicated
+    return record.rows_read, bronze.rows_written, bronze.rows_deduplicated
+
+
 def test_a_table_is_read_in_parts_and_as_one_snapshot(spark: SparkSession, database: Database) -> None:
     database.sql(MEMBERS.format(name="parted"))
     settings = DatabaseSettings(url=database.url)
@@ -120,7 +129,7 @@ def test_new_changed_and_deleted_rows_come_once(
     # Nothing new: bronze keeps its version, and what follows has nothing to do.
     assert run_job(spark, club.settings, "ingest.clean_accounts").outcome == "done"
     version = club.delta("bronze.members").version()
-    club.load()
+    assert accounted(club.load()) == (20, 0, 20)
     assert club.delta("bronze.members").version() == version
     assert run_job(spark, club.settings, "ingest.clean_accounts").outcome == "already done"
 
@@ -131,7 +140,7 @@ def test_new_changed_and_deleted_rows_come_once(
         INSERT INTO members VALUES (21, null, 'silver', 0, '2025-01-01 08:00+08');
         DELETE FROM members WHERE member_no = 5;"""
     )
-    club.load()
+    assert accounted(club.load()) == (21, 4, 17), "twenty rows and a deletion"
     assert club.heard(2) == [
         ("21", "silver", False),
         ("3", "gold", False),
@@ -169,6 +178,19 @@ def test_new_changed_and_deleted_rows_come_once(
     told = capfd.readouterr()
     assert_untold(tmp_path, told.out + told.err, PASSWORD)
     assert_untold(tmp_path, told.out + told.err, "13911112222")
+
+
+def test_a_key_that_rows_share_is_refused(spark: SparkSession, database: Database, tmp_path: Path) -> None:
+    database.sql(MEMBERS.format(name="twins"))
+    database.sql(
+        "ALTER TABLE twins DROP CONSTRAINT twins_pkey; INSERT INTO twins SELECT * FROM twins WHERE member_no < 3"
+    )
+    club = Club(spark, database, tmp_path, "twins")
+    with pytest.raises(
+        QualityGateError, match=r"22 rows of public.twins have 20 keys \(member_no\), nothing was loaded"
+    ):
+        club.load()
+    assert not (tmp_path / "lake/bronze/twins").exists()
 
 
 @pytest.mark.parametrize("cursor", ["points", "updated_at"])

@@ -3,7 +3,7 @@
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.ingest.table_changes import CURSOR, WITHIN_CURSOR, Counts, count_changes
+from jobs.ingest.table_changes import CURSOR, WITHIN_CURSOR, Counts, count_changes, count_repeated
 from jobs.ingest.table_queries import keys_query, since
 from jobs.lakehouse.sources import DELETED, DatabaseTable
 
@@ -49,6 +49,13 @@ def test_a_row_is_missed_where_its_cursor_is_not_the_one_held(
     spark: SparkSession, there: list[There], gone: int, missed: int
 ) -> None:
     assert counted(spark, HELD, there) == Counts(3, gone, missed)
+
+
+def test_rows_that_are_held_already_are_counted_and_those_that_are_lost_are_not(spark: SparkSession) -> None:
+    held = spark.createDataFrame(HELD, f"member_no string, change_no string, {DELETED.name} boolean")
+    keys = spark.createDataFrame([("1",), ("2",), ("gone before",), ("lost",)], "member_no string")
+    written = spark.createDataFrame([("2",)], "member_no string")
+    assert count_repeated(held, keys, written, MEMBERS.key) == 1
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_the_world_by_wire_differs_from_the_world_in_the_ways_in_alone() -> None
     world, by_wire = read_sources(CONF_DIR, "world"), read_sources(CONF_DIR, "world-by-wire")
     assert list(by_wire) == list(world)
     topics, tables = fed_by(by_wire, "topics"), fed_by(by_wire, "database")
-    assert set(topics) == {"app_events", "footfall"}
+    assert set(topics) == {"app_events", "footfall", "kiosks"}
     assert set(tables) == {"web_accounts", "member_cards", "consents", "points", "web_orders", "payments"}
 
     def but_for_the_way_in(source: Source) -> dict[str, Any]:

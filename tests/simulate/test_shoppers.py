@@ -13,7 +13,7 @@ from jobs.simulate.local_time import second_of_day
 from jobs.simulate.opinions import ratings, review_batch, satisfactions, survey_batch
 from jobs.simulate.orders import campaign_orders, order_lines, orders
 from jobs.simulate.outreach import HELD_OUT_SHARE, outreach
-from jobs.simulate.outside import footfall_rows, holiday_rows, trend_rows
+from jobs.simulate.outside import KIOSK_SHARE, footfall_rows, holiday_rows, kiosk_rows, trend_rows
 from jobs.simulate.people import people
 from jobs.simulate.seasons import season_factors
 from jobs.simulate.tastes import DROPOUT_CAUSES, SERVICE_CAUSE, steered, tastes
@@ -131,6 +131,12 @@ def test_the_outside_goes_with_the_season() -> None:
     daily = visitors.groupby(visitors["hour"].str[:10])["visitors"].sum()
     assert np.corrcoef(daily, season_factors(SETTINGS)[: len(daily)])[0, 1] > 0.8
     assert visitors.groupby("store_id")["visitors"].sum().idxmax() == "S001"
+    users = pd.DataFrame(kiosk_rows(SETTINGS))
+    assert (users["kiosk"].str[:4].tolist(), users["hour"].tolist()) == (
+        visitors["store_id"].tolist(),
+        visitors["hour"].tolist(),
+    )
+    assert users["users"].astype(int).sum() / visitors["visitors"].sum() == pytest.approx(KIOSK_SHARE, rel=0.05)
     trends = pd.DataFrame(trend_rows(SETTINGS)).assign(value=lambda rows: rows["value"].astype(float))
     assert not trends.duplicated(["series", "date"]).any()
     summer = trends[(trends["series"] == "temperature Beijing") & trends["date"].str.startswith("2024-07")]

@@ -158,7 +158,7 @@ def aftermath(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def test_the_world_has_persons_to_hide(aftermath: Aftermath) -> None:
     kinds = {kind for kind, _ in aftermath.values}
-    assert {"phone", "email", "name", "birth_date", "device_id", "open_id", "payment_account"} <= kinds
+    assert {"phone", "email", "name", "birth_date", "device_id", "open_id", "union_id", "payment_account"} <= kinds
     assert len(aftermath.values) > 800
     assert len(aftermath.needles.too_short) < 0.01 * len(aftermath.values)
     raw = scan([Path(aftermath.settings.path("data"))], aftermath.needles)
