@@ -51,7 +51,7 @@ def mapped_rows(run: Run, table: str) -> tuple[DataFrame, int]:
     frames, count = [], 0
     for source, mapping in feeds:
         bronze = run.read(source.bronze_table)
-        if is_whole(source, mapping, short):
+        if mapping.where == "true" and _counts_unparseable(source, mapping, short):
             count += count_rows(run.spark, run.lake.path(source.bronze_table), int(run.inputs[source.bronze_table]))
         else:
             bronze = _applicable(bronze, source, mapping, short)
@@ -60,14 +60,14 @@ def mapped_rows(run: Run, table: str) -> tuple[DataFrame, int]:
     return reduce(_union, frames), count
 
 
-def is_whole(source: Source, mapping: TableMapping, table: str) -> bool:
-    """Whether the mapping speaks of every record of its feed, those too that did not parse."""
-    return mapping.where == "true" and source.reports_unparseable == table and mapping is source.tables[table][0]
+def _counts_unparseable(source: Source, mapping: TableMapping, table: str) -> bool:
+    """Whether the mapping is the feed's first, which speaks of what did not parse too."""
+    return source.reports_unparseable == table and mapping is source.tables[table][0]
 
 
 def _applicable(bronze: DataFrame, source: Source, mapping: TableMapping, table: str) -> DataFrame:
     """The records that the mapping speaks of; what did not parse is counted by the feed's first mapping only."""
-    counts_unparseable = F.lit(source.reports_unparseable == table and mapping is source.tables[table][0])
+    counts_unparseable = F.lit(_counts_unparseable(source, mapping, table))
     return bronze.where(
         (F.col("_is_unparseable") & counts_unparseable) | (~F.col("_is_unparseable") & F.expr(mapping.where))
     )

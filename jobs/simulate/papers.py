@@ -65,11 +65,14 @@ def national_id(number: str, check: str) -> Column:
 
 def open_id(number: str) -> Column:
     """The id by which one program of a messenger knows a user, with letters whose case counts; null where the number is 0."""
-    code = F.translate(texts.hexadecimal(number), "0123456789abcdef", "oGh5TqLx8ZbNw3Ra")
-    return F.when(F.col(number) != 0, F.concat(F.lit("o6_bmj"), code))
+    return _messenger_id(number, "o6_bmj", "oGh5TqLx8ZbNw3Ra")
 
 
 def union_id(number: str) -> Column:
     """The id by which all programs of one company know a user; null where the number is 0."""
-    code = F.translate(texts.hexadecimal(number), "0123456789abcdef", "Qm4ZsVp9TfXu2LkY")
-    return F.when(F.col(number) != 0, F.concat(F.lit("oU7x-c"), code))
+    return _messenger_id(number, "oU7x-c", "Qm4ZsVp9TfXu2LkY")
+
+
+def _messenger_id(number: str, prefix: str, alphabet: str) -> Column:
+    code = F.translate(texts.hexadecimal(number), "0123456789abcdef", alphabet)
+    return F.when(F.col(number) != 0, F.concat(F.lit(prefix), code))
