@@ -9,6 +9,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BooleanType, DataType, NullType, NumericType, StringType, StructType
 
+from jobs.ingest.skeletons import thinned
 from jobs.lakehouse.personal_kinds import HIDDEN
 from jobs.lakehouse.sources import Source
 
@@ -39,20 +40,20 @@ def json_shapes(spark: SparkSession, source: Source, paths: list[str]) -> Mappin
     that can be read has no entry.
     """
     lines = spark.read.text(paths).select("value", file_uri().alias("file"))
-    shapes = _objects(lines).groupBy("file").agg(F.schema_of_variant_agg("record").alias("shape"))
-    return {row["file"]: shape_of(row["shape"], source) for row in shapes.collect()}
+    return {row["file"]: shape_of(row["shape"], source) for row in _shapes(lines).collect()}
 
 
 def shape_of_lines(lines: DataFrame, source: Source) -> Shape:
     """The fields of the lines `value` that are objects, name to kind, over all of them."""
-    row = _objects(lines).agg(F.schema_of_variant_agg("record").alias("shape")).first()
-    return shape_of(row["shape"], source) if row and row["shape"].startswith("OBJECT") else {}
+    row = _shapes(lines.select("value", F.lit("").alias("file"))).first()
+    return shape_of(row["shape"], source) if row else {}
 
 
-def _objects(lines: DataFrame) -> DataFrame:
-    """The lines `value` that are JSON objects, each as the variant `record`; other columns stay as they are."""
-    records = lines.where(F.col("value").rlike(BEGINS_AN_OBJECT)).withColumn("record", F.try_parse_json("value"))
-    return records.where(F.col("record").isNotNull()).drop("value")
+def _shapes(lines: DataFrame) -> DataFrame:
+    """One row per `file` of which a line `value` is an object: `shape`, as Spark writes the schema of a variant."""
+    begun = thinned(lines.where(F.col("value").rlike(BEGINS_AN_OBJECT)))
+    objects = begun.withColumn("record", F.try_parse_json("value")).where(F.col("record").isNotNull())
+    return objects.groupBy("file").agg(F.schema_of_variant_agg("record").alias("shape"))
 
 
 def shape_of(schema: str, source: Source) -> Shape:
