@@ -23,6 +23,7 @@ from jobs.identity.increment import incremented
 from jobs.identity.resolution import Resolved, resolved_all
 from jobs.identity.resolve_customers import all_changes, under_kept_ids
 from jobs.identity.touched import changed_accounts, touched_accounts
+from jobs.lakehouse.caching import few
 from jobs.lakehouse.contracts import read_contracts
 from jobs.lakehouse.local_rows import empty_rows
 from jobs.lakehouse.session import open_session
@@ -112,7 +113,8 @@ def main() -> None:
         found: Resolved, target: str, published: Resolved | None, claims: tuple[DataFrame, DataFrame] | None
     ) -> None:
         ids, renamed = under_kept_ids(found.customer_ids, published.customer_ids if published else None, claims)
-        changes = all_changes(ids, renamed, None, F.lit("2026-03-01").cast("timestamp"))
+        written = spark.read.parquet(str(folder / "published" / TABLES[3])) if published else None
+        changes = all_changes(ids, renamed, written, F.lit("2026-03-01").cast("timestamp"))
         for name, rows in zip(TABLES, (ids, found.edges, found.components, changes), strict=True):
             rows.select(*contracts[f"silver.{name}"].column_names).write.parquet(str(folder / target / name))
 
@@ -124,8 +126,9 @@ def main() -> None:
         return "all accounts"
 
     def increment(target: str, published: Resolved) -> str:
-        changed = changed_accounts(before, now).checkpoint()
+        changed = few(changed_accounts(before, now).checkpoint())
         touched = touched_accounts(before, now, changed, published.components, identity.links, blocked).checkpoint()
+        touched = few(touched)
         found, claims = incremented(now, published, touched, identity, blocked)
         write(found, target, published, claims)
         return f"{changed.count():,} accounts changed, {touched.count():,} touched"

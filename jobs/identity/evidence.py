@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from jobs.identity.links import NAMES, OVERRIDE, RECORD_LINK, as_edges, between_accounts
 from jobs.identity.origins import with_origin
 from jobs.identity.overrides import Words, once_joined, words_of
+from jobs.lakehouse.caching import few
 from jobs.lakehouse.identity_settings import LinkSettings
 
 ACCOUNTS, IDENTIFIERS = "silver.accounts", "silver.identifiers"
@@ -100,6 +101,7 @@ def edges_on(evidence: Evidence, values: DataFrame, links: Links, blocked: DataF
     """The edges to these values, judged as among all edges, at the cost of these.
 
     A link's fate depends on what else is seen with its value, and where the settings limit the values of an account, with its account.
+    Needs a checkpoint folder.
 
     Args:
         evidence: all evidence.
@@ -109,8 +111,8 @@ def edges_on(evidence: Evidence, values: DataFrame, links: Links, blocked: DataF
     """
     value = ["identifier_kind", "identifier_value"]
     limited = [rule for rule, link in links.items() if link.max_per_account is not None]
-    seen = evidence.identifiers.join(values, on=value, how="left_semi")
-    owners = seen.select("account_id").distinct()
+    seen = evidence.identifiers.join(values, on=value, how="left_semi").checkpoint()
+    owners = few(seen.select("account_id").distinct().checkpoint())
     if limited:
         beside = evidence.identifiers.where(F.col("identifier_kind").isin(limited)).join(
             values, on=value, how="left_anti"

@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from jobs.identity.evidence import Evidence, edges_on, values_of
 from jobs.identity.links import as_told
 from jobs.identity.resolution import Resolved, resolved
+from jobs.lakehouse.caching import few
 from jobs.lakehouse.identity_settings import IdentitySettings
 
 COMPONENT = "_component_id"
@@ -22,7 +23,7 @@ def resolved_of(evidence: Evidence, accounts: DataFrame, settings: IdentitySetti
         settings: the kinds of links, the engine and its sizes.
         blocked: `rule` and `identifier_value` of what must never join.
     """
-    values = values_of(evidence.identifiers, accounts).checkpoint()
+    values = few(values_of(evidence.identifiers, accounts).checkpoint())
     pairs = only_of(evidence.pairs, accounts)
     beside = (
         edges_on(evidence, values, settings.links, blocked).unionByName(pairs, allowMissingColumns=True).checkpoint()
@@ -69,7 +70,8 @@ def with_untouched(found: Resolved, published: Resolved, touched: DataFrame, gon
 def at_issue(found: DataFrame, published: DataFrame, gone: DataFrame) -> tuple[DataFrame, DataFrame]:
     """The customer ids found and published whose names can bear on each other: the touched ones, and others that go by a kept id.
 
-    What is not touched and goes by the name that its links give claims no other name, and no other customer can claim it.
+    What is not touched and goes by the name that its links give claims no other name, and no other customer can claim it. Needs a
+    checkpoint folder.
 
     Args:
         found: of the touched accounts, under the names that the links alone give.
@@ -79,9 +81,11 @@ def at_issue(found: DataFrame, published: DataFrame, gone: DataFrame) -> tuple[D
     is_kept = (F.col("customer_id") != F.col("_minted_id")) | ~F.col("customer_id_exact").eqNullSafe(
         F.col("_minted_id_exact")
     )
-    others = published.where(is_kept).join(gone, on=COMPONENT, how="left_anti")
+    kept = few(published.where(is_kept).select(COMPONENT).distinct().checkpoint())
+    # Their changes are told anew, and for that all of their rows are needed.
+    others = published.join(kept, on=COMPONENT, how="left_semi").join(gone, on=COMPONENT, how="left_anti").checkpoint()
     touched = published.join(gone, on=COMPONENT, how="left_semi")
-    return found.unionByName(as_minted(others)), touched.unionByName(others)
+    return found.unionByName(as_minted(others)).checkpoint(), touched.unionByName(others).checkpoint()
 
 
 def incremented(
@@ -97,6 +101,6 @@ def incremented(
         blocked: `rule` and `identifier_value` of what must never join, the same as before.
     """
     found = resolved_of(evidence, touched, settings, blocked)
-    gone = replaced(published, touched).checkpoint()
+    gone = few(replaced(published, touched).checkpoint())
     claims = at_issue(found.customer_ids, published.customer_ids, gone)
     return with_untouched(found, published, touched, gone), claims

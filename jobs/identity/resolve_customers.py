@@ -13,7 +13,7 @@ from jobs.identity.resolution import Resolved, resolved_all
 from jobs.identity.stable_ids import IDS, as_changes, as_moves, as_renames, renames, with_kept_ids
 from jobs.identity.touched import changed_accounts, touched_accounts
 from jobs.lakehouse.basis import changed_inputs, read_before
-from jobs.lakehouse.caching import checkpoints
+from jobs.lakehouse.caching import checkpoints, few
 from jobs.lakehouse.differences import differing
 from jobs.lakehouse.identity_settings import IdentitySettings
 from jobs.lakehouse.job import Job
@@ -41,8 +41,8 @@ class Renamed(NamedTuple):
 
     Args:
         ids: the rows of `renames`.
-        before: the customer ids as they were published last, of those at least whose accounts may have gone elsewhere.
-        now: the same customers' ids, under the names that are kept.
+        before: the customer ids as they were published last, of those at least of whom anything may have changed.
+        now: the same customers' ids, under the names that are kept, with `_ended_by`.
     """
 
     ids: DataFrame
@@ -80,10 +80,10 @@ def under_kept_ids(
     if published is None:
         return found, None
     claims = among or (found, published)
-    renamed = [renames(*claims, column).checkpoint() for column in IDS]
-    # What changed is read off the ids several times.
-    kept = with_kept_ids(found, renamed).checkpoint()
-    return kept, Renamed(renamed[0], claims[1], kept if among is None else with_kept_ids(claims[0], renamed))
+    renamed = [few(renames(*claims, column).checkpoint()) for column in IDS]
+    # What changed is read off these several times.
+    now = with_kept_ids(claims[0], renamed).checkpoint()
+    return with_kept_ids(found, renamed) if among else now, Renamed(renamed[0], claims[1], now)
 
 
 def all_changes(
@@ -91,22 +91,23 @@ def all_changes(
 ) -> DataFrame:
     """All merges and splits that the history tells, and all that was ever written down: renames, and moves that the history tells no more.
 
-    Needs a checkpoint folder.
+    Of customers of whom nothing has changed, what was written is all. Needs a checkpoint folder.
 
     Args:
         customer_ids: the history, with `_ended_by`.
-        renamed: what `under_kept_ids` tells of this run.
+        renamed: what `under_kept_ids` tells of this run; None before anything was published.
         written: the changes as they were published last.
         as_of: the end of the run's day.
     """
-    changes = as_changes(customer_ids).checkpoint()
+    told_of = customer_ids if renamed is None else renamed.now
+    changes = as_changes(told_of).checkpoint()
     names, pair = changes.columns, ["from_customer_id", "to_customer_id"]
     told = changes
     if renamed is not None:
         told = told.unionByName(as_moves(renamed.before, renamed.now, changes, as_of).select(*names)).checkpoint()
         # That one id became the other is told once.
         known = told.select(*pair) if written is None else told.select(*pair).union(written.select(*pair))
-        kept = as_renames(renamed.ids, customer_ids, as_of).select(*names)
+        kept = as_renames(renamed.ids, renamed.now, as_of).select(*names)
         told = told.unionByName(kept.join(known, on=pair, how="left_anti"))
     if written is None:
         return told
@@ -137,9 +138,9 @@ def evidence_before(run: Run, now: Evidence, links: Links, changed: Set[str]) ->
 
 def published_before(run: Run) -> Resolved | None:
     """What was published last; None where a table of it is not there."""
-    told = [run.previous(name) for name in (IDS_TABLE, EDGES_TABLE, COMPONENTS)]
+    told = [run.previous(name) for name in (IDS_TABLE, EDGES_TABLE, COMPONENTS, CHANGES)]
     rows = [rows for rows in told if rows is not None]
-    return Resolved(*rows) if len(rows) == len(told) else None
+    return Resolved(*rows[:3]) if len(rows) == len(told) else None
 
 
 def touched_since(
@@ -160,14 +161,14 @@ def touched_since(
         run.facts["identity"] = f"{told}, for keys were rotated"
         return None
     total = published.components.count()
-    touched = changed_accounts(before, now).checkpoint()
+    touched = few(changed_accounts(before, now).checkpoint())
     count = touched.count()
     if count <= settings.max_touched_share * total:
         touched = touched_accounts(before, now, touched, published.components, settings.links, blocked).checkpoint()
         count = touched.count()
     is_few = count <= settings.max_touched_share * total
     run.facts["identity"] = f"{count:,} of {total:,} accounts anew" if is_few else f"{told}, for {count:,} are touched"
-    return touched if is_few else None
+    return few(touched) if is_few else None
 
 
 def is_rotated(then: DataFrame | None, now: DataFrame | None) -> bool:

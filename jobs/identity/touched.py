@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from jobs.identity.evidence import Evidence, Links, edges_on, values_of
 from jobs.identity.links import as_told
+from jobs.lakehouse.caching import few
 from jobs.lakehouse.differences import differing
 from jobs.lakehouse.local_rows import local_rows
 
@@ -41,14 +42,16 @@ def touched_accounts(
         blocked: `rule` and `identifier_value` of what must never join, the same as before.
     """
     values = values_of(before.identifiers, changed).unionByName(values_of(now.identifiers, changed))
-    values = values.distinct().checkpoint()
+    values = few(values.distinct().checkpoint())
     links_before = with_fates(before, values, links, blocked).checkpoint()
     links_now = with_fates(now, values, links, blocked)
     moved = differing(links_before, links_now, *FATE).checkpoint()
     beside = links_before.join(moved.select(*NODE).distinct(), on=list(NODE), how="left_semi")
     known = [rows.select("account_id") for rows in (changed, moved, beside)]
-    at_issue = reduce(DataFrame.unionByName, known).distinct().checkpoint()
-    hit = components.join(at_issue, on="account_id", how="left_semi").select("component_id").distinct()
+    at_issue = few(reduce(DataFrame.unionByName, known).distinct().checkpoint())
+    hit = few(
+        components.join(at_issue, on="account_id", how="left_semi").select("component_id").distinct().checkpoint()
+    )
     together = components.join(hit, on="component_id", how="left_semi").select("account_id")
     return at_issue.unionByName(together).distinct()
 

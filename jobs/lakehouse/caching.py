@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from jobs.lakehouse.files import delete_folder
+
+# Rows of a key or two that are sent to every task: some tens of megabytes.
+MOST_SENT = 200_000
 
 
 @contextmanager
@@ -24,6 +28,14 @@ def written_down(rows: DataFrame, path: str) -> DataFrame:
     """The rows as Parquet files at a path: worked out once however many there are, where memory would let go of them and begin again."""
     rows.write.mode("overwrite").parquet(path)
     return rows.sparkSession.read.schema(rows.schema).parquet(path)
+
+
+def few(rows: DataFrame) -> DataFrame:
+    """The rows of a checkpoint, to be sent to every task where they are few: what they are joined with then need not be shuffled.
+
+    Of rows that were worked out before Spark knows no size, and takes them for many.
+    """
+    return F.broadcast(rows) if rows.count() <= MOST_SENT else rows
 
 
 @contextmanager
