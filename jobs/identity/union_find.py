@@ -34,7 +34,8 @@ def labelled(src: Ids, dst: Ids) -> tuple[Ids, Ids]:
     smallest = np.empty(count, np.int64)
     smallest[group[::-1]] = ids[::-1]
     labels = smallest[group]
-    refuse_torn(int(np.count_nonzero(labels[one] != labels[other])), len(np.unique(labels)), count)
+    # Of each component one id, its smallest, is called by itself.
+    refuse_torn(int(np.count_nonzero(labels[one] != labels[other])), int(np.count_nonzero(labels == ids)), count)
     return ids, labels
 
 
