@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.days import end_of_day
-from jobs.lakehouse.differences import differing
+from jobs.lakehouse.differences import owners_that_differ
 from jobs.lakehouse.local_rows import local_rows
 
 
@@ -39,8 +39,9 @@ def with_customer(rows: DataFrame, customer_ids: DataFrame, kind: str, column: s
 
 def touched_customers(before: DataFrame, now: DataFrame) -> DataFrame:
     """One row per customer that gained or lost an account, an identifier or a time of one between two states of `silver.customer_ids`."""
-    history = ("identifier_kind", "identifier_value", "valid_from", "valid_to", "customer_id")
-    return differing(before, now, *history).select("customer_id").distinct()
+    return owners_that_differ(
+        before, now, "customer_id", "identifier_kind", "identifier_value", "valid_from", "valid_to"
+    )
 
 
 def until_excluded(rows: DataFrame, flags: DataFrame, *key: str) -> DataFrame:

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from jobs.identity.evidence import Evidence, Links, edges_on, values_of
 from jobs.identity.links import as_told
 from jobs.lakehouse.caching import few
-from jobs.lakehouse.differences import differing
+from jobs.lakehouse.differences import differing, owners_that_differ
 from jobs.lakehouse.local_rows import local_rows
 
 ACCOUNT = ("account_id", "arrived_at", "name_token", "named_at")
@@ -68,9 +68,9 @@ def changed_accounts(before: Evidence, now: Evidence) -> DataFrame:
     ]
     # What was not written since is the same frame, and need not be read.
     if before.accounts is not now.accounts:
-        told.append(differing(before.accounts, now.accounts, *ACCOUNT).select("account_id"))
+        told.append(owners_that_differ(before.accounts, now.accounts, "account_id", *ACCOUNT))
     if before.identifiers is not now.identifiers:
-        told.append(differing(before.identifiers, now.identifiers, *SEEN).select("account_id"))
+        told.append(owners_that_differ(before.identifiers, now.identifiers, "account_id", *SEEN))
     return reduce(DataFrame.unionByName, told).distinct()
 
 

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from jobs.lakehouse.basis import changed_inputs, read_before
 from jobs.lakehouse.boosters import with_prediction, with_reasons
 from jobs.lakehouse.caching import cached
-from jobs.lakehouse.differences import differing
+from jobs.lakehouse.differences import owners_that_differ
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import ChurnSettings
@@ -49,7 +49,7 @@ def touched_since(run: Run, features: DataFrame, columns: list[str]) -> DataFram
     if before is None:
         return None
     before = before.where(F.col("as_of_date") == F.lit(run.run_date))
-    touched = run.keep(cached(differing(before, features, *KEY, *columns).select("customer_id").distinct()))
+    touched = run.keep(cached(owners_that_differ(before, features, "customer_id", *KEY, *columns)))
     run.facts["scores"] = f"{touched.count():,} customers anew, for the features of no other have changed"
     return touched
 
