@@ -109,28 +109,28 @@ def main() -> None:
     blocked = spark.createDataFrame([], "rule string, identifier_value string")
     before, now = tables_of(spark, folder, told.accounts, told.share, Path(settings.conf_dir))
 
-    def write(
-        found: Resolved, target: str, published: Resolved | None, claims: tuple[DataFrame, DataFrame] | None
-    ) -> None:
-        ids, renamed = under_kept_ids(found.customer_ids, published.customer_ids if published else None, claims)
-        written = spark.read.parquet(str(folder / "published" / TABLES[3])) if published else None
+    def write(found: Resolved, target: str, before: DataFrame | None, rest: Resolved | None = None) -> None:
+        ids, renamed = under_kept_ids(found.customer_ids, before)
+        written = spark.read.parquet(str(folder / "published" / TABLES[3])) if before is not None else None
         changes = all_changes(ids, renamed, written, F.lit("2026-03-01").cast("timestamp"))
-        for name, rows in zip(TABLES, (ids, found.edges, found.components, changes), strict=True):
-            rows.select(*contracts[f"silver.{name}"].column_names).write.parquet(str(folder / target / name))
+        for place, (name, rows) in enumerate(zip(TABLES, (ids, *found[1:], changes), strict=True)):
+            told = rows.select(*contracts[f"silver.{name}"].column_names)
+            whole = told.unionByName(rest[place].select(*told.columns)) if rest and place < len(rest) else told
+            whole.write.parquet(str(folder / target / name))
 
     def read(target: str) -> Resolved:
         return Resolved(*(spark.read.parquet(str(folder / target / name)) for name in TABLES[:3]))
 
     def full(evidence: Evidence, target: str, published: Resolved | None) -> str:
-        write(resolved_all(evidence, identity, blocked), target, published, None)
+        write(resolved_all(evidence, identity, blocked), target, published.customer_ids if published else None)
         return "all accounts"
 
     def increment(target: str, published: Resolved) -> str:
         changed = few(changed_accounts(before, now).checkpoint())
         touched = touched_accounts(before, now, changed, published.components, identity.links, blocked).checkpoint()
         touched = few(touched)
-        found, claims = incremented(now, published, touched, identity, blocked)
-        write(found, target, published, claims)
+        found, held, rest = incremented(now, published, touched, identity, blocked)
+        write(found, target, held, rest)
         return f"{changed.count():,} accounts changed, {touched.count():,} touched"
 
     print("| accounts | run | seconds | anew |\n| ---: | --- | ---: | --- |")

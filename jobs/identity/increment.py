@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -12,6 +14,23 @@ from jobs.lakehouse.caching import few
 from jobs.lakehouse.identity_settings import IdentitySettings
 
 COMPONENT = "_component_id"
+# Whether a row of a customer goes by an id that its links alone would not give.
+IS_KEPT = "customer_id <> _minted_id or not (customer_id_exact <=> _minted_id_exact)"
+
+
+class Increment(NamedTuple):
+    """What some accounts change.
+
+    Args:
+        found: what was found of them; its customer ids are under the names that the links alone give, and those of others too
+            whose names can bear on them.
+        before: the customer ids that these take the place of, as they were published.
+        rest: what was published of all others, and stays as it is.
+    """
+
+    found: Resolved
+    before: DataFrame
+    rest: Resolved
 
 
 def resolved_of(evidence: Evidence, accounts: DataFrame, settings: IdentitySettings, blocked: DataFrame) -> Resolved:
@@ -49,49 +68,13 @@ def replaced(published: Resolved, touched: DataFrame) -> DataFrame:
     return only_of(published.components, touched).select(F.col("component_id").alias(COMPONENT)).distinct()
 
 
-def with_untouched(found: Resolved, published: Resolved, touched: DataFrame, gone: DataFrame) -> Resolved:
-    """What was found of the touched accounts, and what was published of all others, under the names that the links alone give.
-
-    Args:
-        found: what `resolved_of` gives for the touched accounts.
-        published: the tables as they were published last.
-        touched: `account_id`, each once.
-        gone: what `replaced` gives.
-    """
-    customer_ids = as_minted(published.customer_ids.join(gone, on=COMPONENT, how="left_anti"))
-    edges, components = (rows.join(touched, on="account_id", how="left_anti") for rows in published[1:])
-    return Resolved(
-        found.customer_ids.unionByName(customer_ids),
-        found.edges.select(*edges.columns).unionByName(edges),
-        found.components.unionByName(components),
-    )
-
-
-def at_issue(found: DataFrame, published: DataFrame, gone: DataFrame) -> tuple[DataFrame, DataFrame]:
-    """The customer ids found and published whose names can bear on each other: the touched ones, and others that go by a kept id.
-
-    What is not touched and goes by the name that its links give claims no other name, and no other customer can claim it. Needs a
-    checkpoint folder.
-
-    Args:
-        found: of the touched accounts, under the names that the links alone give.
-        published: all, as they were published last.
-        gone: what `replaced` gives.
-    """
-    is_kept = (F.col("customer_id") != F.col("_minted_id")) | ~F.col("customer_id_exact").eqNullSafe(
-        F.col("_minted_id_exact")
-    )
-    kept = few(published.where(is_kept).select(COMPONENT).distinct().checkpoint())
-    # Their changes are told anew, and for that all of their rows are needed.
-    others = published.join(kept, on=COMPONENT, how="left_semi").join(gone, on=COMPONENT, how="left_anti").checkpoint()
-    touched = published.join(gone, on=COMPONENT, how="left_semi")
-    return found.unionByName(as_minted(others)).checkpoint(), touched.unionByName(others).checkpoint()
-
-
 def incremented(
     evidence: Evidence, published: Resolved, touched: DataFrame, settings: IdentitySettings, blocked: DataFrame
-) -> tuple[Resolved, tuple[DataFrame, DataFrame]]:
-    """What `resolved_all` would give, at the cost of the touched accounts, and the rows whose names can bear on each other.
+) -> Increment:
+    """What `resolved_all` would give, at the cost of the touched accounts. Needs a checkpoint folder.
+
+    What is not touched and goes by the name that its links give claims no other name, and no other customer can claim it. Of those that
+    go by a kept id the names are settled anew, and for that all rows of their components are needed.
 
     Args:
         evidence: all evidence.
@@ -100,7 +83,12 @@ def incremented(
         settings: the kinds of links, the engine and its sizes, the same as for what was published.
         blocked: `rule` and `identifier_value` of what must never join, the same as before.
     """
-    found = resolved_of(evidence, touched, settings, blocked)
+    found, ids = resolved_of(evidence, touched, settings, blocked), published.customer_ids
     gone = few(replaced(published, touched).checkpoint())
-    claims = at_issue(found.customer_ids, published.customer_ids, gone)
-    return with_untouched(found, published, touched, gone), claims
+    kept = few(ids.where(IS_KEPT).select(COMPONENT).distinct().checkpoint())
+    others = ids.join(kept, on=COMPONENT, how="left_semi").join(gone, on=COMPONENT, how="left_anti").checkpoint()
+    anew = found.customer_ids.unionByName(as_minted(others)).checkpoint()
+    before = ids.join(gone, on=COMPONENT, how="left_semi").unionByName(others).checkpoint()
+    stay = ids.join(kept, on=COMPONENT, how="left_anti").join(gone, on=COMPONENT, how="left_anti")
+    edges, components = (rows.join(touched, on="account_id", how="left_anti") for rows in published[1:])
+    return Increment(found._replace(customer_ids=anew), before, Resolved(stay, edges, components))

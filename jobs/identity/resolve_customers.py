@@ -25,6 +25,8 @@ from jobs.lakehouse.vault import VALUES
 
 EDGES_TABLE, IDS_TABLE, CHANGES = "silver.identity_edges", "silver.customer_ids", "silver.identity_changes"
 COMPONENTS = "silver.identity_components"
+# The tables of a `Resolved`, in its order.
+RESOLVED = (IDS_TABLE, EDGES_TABLE, COMPONENTS)
 JOB = Job(
     reads=(*TABLES, VALUES),
     writes=(EDGES_TABLE, IDS_TABLE, CHANGES, COMPONENTS),
@@ -33,21 +35,20 @@ JOB = Job(
 )
 PERSONAL_KINDS: Mapping[str, PersonalKind] = {
     "phone": "phone", "email": "email", "open_id": "open_id", "union_id": "union_id", "device": "device_id", "payer": "payment_account",
+    "address": "address",
 }  # fmt: skip
 
 
 class Renamed(NamedTuple):
-    """What of the analytic ids is another than found or than published.
+    """What of the analytic ids is another than found, or than published.
 
     Args:
         ids: the rows of `renames`.
-        before: the customer ids as they were published last, of those at least of whom anything may have changed.
-        now: the same customers' ids, under the names that are kept, with `_ended_by`.
+        before: the customer ids as they were published last.
     """
 
     ids: DataFrame
     before: DataFrame
-    now: DataFrame
 
 
 def blocked_values(run: Run) -> DataFrame:
@@ -65,25 +66,20 @@ def _token(run: Run, rule: str, value: str) -> str:
     return token_of(run.keys(), PERSONAL_KINDS[rule], plain or value)
 
 
-def under_kept_ids(
-    found: DataFrame, published: DataFrame | None, among: tuple[DataFrame, DataFrame] | None = None
-) -> tuple[DataFrame, Renamed | None]:
+def under_kept_ids(found: DataFrame, published: DataFrame | None) -> tuple[DataFrame, Renamed | None]:
     """The customer ids under the names that were published, and what of the analytic ones is another than found, or than published.
 
     Needs a checkpoint folder.
 
     Args:
         found: the customer ids under the names that the links alone give.
-        published: the customer ids as they were published last; None before the first run.
-        among: of both, the rows whose names can bear on each other, where that is known; all of them otherwise.
+        published: the same customers' ids as they were published last; None before the first run.
     """
     if published is None:
         return found, None
-    claims = among or (found, published)
-    renamed = [few(renames(*claims, column).checkpoint()) for column in IDS]
-    # What changed is read off these several times.
-    now = with_kept_ids(claims[0], renamed).checkpoint()
-    return with_kept_ids(found, renamed) if among else now, Renamed(renamed[0], claims[1], now)
+    renamed = [few(renames(found, published, column).checkpoint()) for column in IDS]
+    # What changed is read off the ids several times.
+    return with_kept_ids(found, renamed).checkpoint(), Renamed(renamed[0], published)
 
 
 def all_changes(
@@ -91,23 +87,22 @@ def all_changes(
 ) -> DataFrame:
     """All merges and splits that the history tells, and all that was ever written down: renames, and moves that the history tells no more.
 
-    Of customers of whom nothing has changed, what was written is all. Needs a checkpoint folder.
+    Needs a checkpoint folder.
 
     Args:
-        customer_ids: the history, with `_ended_by`.
-        renamed: what `under_kept_ids` tells of this run; None before anything was published.
+        customer_ids: the history, with `_ended_by`; of customers that are left out, what was written is all.
+        renamed: what `under_kept_ids` tells of this run.
         written: the changes as they were published last.
         as_of: the end of the run's day.
     """
-    told_of = customer_ids if renamed is None else renamed.now
-    changes = as_changes(told_of).checkpoint()
+    changes = as_changes(customer_ids).checkpoint()
     names, pair = changes.columns, ["from_customer_id", "to_customer_id"]
     told = changes
     if renamed is not None:
-        told = told.unionByName(as_moves(renamed.before, renamed.now, changes, as_of).select(*names)).checkpoint()
+        told = told.unionByName(as_moves(renamed.before, customer_ids, changes, as_of).select(*names)).checkpoint()
         # That one id became the other is told once.
         known = told.select(*pair) if written is None else told.select(*pair).union(written.select(*pair))
-        kept = as_renames(renamed.ids, renamed.now, as_of).select(*names)
+        kept = as_renames(renamed.ids, customer_ids, as_of).select(*names)
         told = told.unionByName(kept.join(known, on=pair, how="left_anti"))
     if written is None:
         return told
@@ -138,9 +133,9 @@ def evidence_before(run: Run, now: Evidence, links: Links, changed: Set[str]) ->
 
 def published_before(run: Run) -> Resolved | None:
     """What was published last; None where a table of it is not there."""
-    told = [run.previous(name) for name in (IDS_TABLE, EDGES_TABLE, COMPONENTS, CHANGES)]
+    told = [run.previous(name) for name in (*RESOLVED, CHANGES)]
     rows = [rows for rows in told if rows is not None]
-    return Resolved(*rows[:3]) if len(rows) == len(told) else None
+    return Resolved(*rows[: len(RESOLVED)]) if len(rows) == len(told) else None
 
 
 def touched_since(
@@ -184,17 +179,18 @@ def build(run: Run) -> None:
     run.keep(checkpoints(run.spark, f"{run.lake.root}/_checkpoints_of_customers"))
     rotated = rotated_tokens(run.read(VALUES) if run.has(VALUES) else None)
     now, blocked = evidence_now(run, settings.links, rotated), blocked_values(run)
-    published, claims = published_before(run), None
+    published = published_before(run)
     touched = touched_since(run, now, rotated, published, settings, blocked)
     if published is None or touched is None:
-        found = resolved_all(now, settings, blocked)
+        found, before, rest = resolved_all(now, settings, blocked), run.previous(IDS_TABLE), None
     else:
-        found, claims = incremented(now, published, touched, settings, blocked)
-    customer_ids, renamed = under_kept_ids(found.customer_ids, run.previous(IDS_TABLE), claims)
+        found, before, rest = incremented(now, published, touched, settings, blocked)
+    customer_ids, renamed = under_kept_ids(found.customer_ids, before)
     changes = all_changes(customer_ids, renamed, run.previous(CHANGES), F.lit(run.as_of))
-    tables = {IDS_TABLE: customer_ids, CHANGES: changes, EDGES_TABLE: found.edges, COMPONENTS: found.components}
-    for table, rows in tables.items():
-        run.publish(table, rows.select(*run.contract(table).column_names))
+    run.publish(CHANGES, changes.select(*run.contract(CHANGES).column_names))
+    resolved = found._replace(customer_ids=customer_ids)
+    for table, rows, stay in zip(RESOLVED, resolved, rest or [None] * len(RESOLVED), strict=True):
+        run.publish(table, rows.select(*run.contract(table).column_names), stay=stay)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from jobs.lakehouse.contracts import Contract, rejected_contract, split_table
 from jobs.lakehouse.days import end_of_day
-from jobs.lakehouse.errors import ConfigurationError, ContractError, DataError, QualityGateError
+from jobs.lakehouse.errors import ConfigurationError, ContractError, DataError
 from jobs.lakehouse.keys import Keys, load_keys
 from jobs.lakehouse.ledger import Output
 from jobs.lakehouse.locks import waiting_lock
@@ -25,7 +25,7 @@ from jobs.lakehouse.quality import DOCS_FOLDER, DUPLICATE, Audited, as_rejected_
 from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.side_by_side import side_by_side
 from jobs.lakehouse.sources import Source, read_sources
-from jobs.lakehouse.staging import Staged, count_staged, stage, staged_rows, valid_rows
+from jobs.lakehouse.staging import Staged, stage, staged_rows
 from jobs.lakehouse.tables import (
     Lake,
     Write,
@@ -201,7 +201,14 @@ class Run:
         """The right to write a table that other jobs add to as well; the run's own tables are locked all the while."""
         return waiting_lock(self.lake.locks, table) if table in ADDED_TO else nullcontext()
 
-    def publish(self, table: str, rows: DataFrame, write: Write | None = None, rows_in: int | None = None) -> None:
+    def publish(
+        self,
+        table: str,
+        rows: DataFrame,
+        write: Write | None = None,
+        rows_in: int | None = None,
+        stay: DataFrame | None = None,
+    ) -> None:
         """Stage rows for a table, part valid from rejected, and audit the valid ones; the commit comes when the job ends.
 
         Args:
@@ -209,31 +216,25 @@ class Run:
             rows: the rows, with the contract's columns; they may carry `_reject_reasons`, `_is_duplicate` and `_record`.
             write: how they enter the table; all of it is replaced by default.
             rows_in: how many rows they were made from, where each must end up valid, rejected or a duplicate.
+            stay: rows of what the job published of the table last, where the rows take the place of all others; they are not staged again.
 
         Raises:
             ContractError: the rows don't have the contract's columns.
             QualityGateError: a critical rule failed, or rows were lost; the table keeps its old version.
         """
-        contract = self._writable(table)
+        contract, how = self._writable(table), write or Write()
         if not contract.has_rules:
-            self.staged.append(Staged(contract, write or Write(), conform(rows, contract), is_judged=False))
+            self.staged.append(Staged(contract, how, conform(rows, contract), False, stay))
             return
         path = self.lake.staging_path(self.job, table)
         stage(rows, contract, path)
-        staged = staged_rows(self.spark, path, contract)
-        valid, refused, repeated = count_staged(staged)
+        staged = Staged(contract, how, staged_rows(self.spark, path, contract), True, stay).counted()
         if rows_in is not None:
             self.account_for(rows_in)
-            if rows_in != valid + refused + repeated:
-                raise QualityGateError(
-                    f"{table}: {rows_in} rows went in, but {valid} valid + {refused} rejected + {repeated} duplicates "
-                    f"= {valid + refused + repeated} came out; nothing was published"
-                )
-        self.judge(
-            audit(valid_rows(staged, contract), contract, self.docs_folder),
-            f"the table keeps its old version. The staged rows are at {path}, the Data Docs at {self.docs_folder}",
-        )
-        self.staged.append(Staged(contract, write or Write(), staged, True, valid, refused, repeated))
+            staged.refuse_lost(rows_in)
+        told = f"the table keeps its old version. The staged rows are at {path}, the Data Docs at {self.docs_folder}"
+        self.judge(audit(staged.entering, contract, self.docs_folder), told)
+        self.staged.append(staged)
 
     def judge(self, audited: list[Audited], consequence: str) -> None:
         """Keep what an audit found; say its warnings.
@@ -259,9 +260,9 @@ class Run:
         layers = groupby(self.staged, key=lambda staged: split_table(staged.contract.table)[0])
         written = [output for _, group in layers for output in side_by_side(self._commit_valid, group)]
         left = self._left_as_they_are({output.table for output in (*written, *added)})
-        outputs, held = [*written, *added, *left], self.repeated
         return [
-            replace(found, rows_deduplicated=found.rows_deduplicated + held.get(found.table, 0)) for found in outputs
+            replace(found, rows_deduplicated=found.rows_deduplicated + self.repeated.get(found.table, 0))
+            for found in (*written, *added, *left)
         ]
 
     def _left_as_they_are(self, written: set[str]) -> list[Output]:
@@ -290,11 +291,10 @@ class Run:
         with self.turn(contract.table):
             ensure_table(self.spark, path, contract)
             before = table_version(self.spark, path)
-            rows = valid_rows(staged.rows, contract) if staged.is_judged else staged.rows
-            write_table(rows, path, staged.write, contract.key, self.run_id)
-            refuse_if_skipped(rows, path, staged.write, contract, before)
+            write_table(staged.entering, path, staged.write, contract.key, self.run_id)
+            refuse_if_skipped(staged.entering, path, staged.write, contract, before)
             version = table_version(self.spark, path)
         assert version is not None
-        is_counted = staged.is_judged or version == before
+        is_counted = (staged.is_judged and staged.stay is None) or version == before
         rows_valid = staged.rows_valid if is_counted else rows_in_last_commit(self.spark, path)
         return Output(contract.table, version, rows_valid, staged.rows_rejected, staged.rows_deduplicated)

@@ -11,7 +11,7 @@ from pyspark.sql.types import StructType
 
 from jobs.identity.evidence import TABLES as INPUTS
 from jobs.identity.evidence import Evidence, evidence_of
-from jobs.identity.increment import incremented
+from jobs.identity.increment import Increment, incremented
 from jobs.identity.resolution import Resolved, resolved_all
 from jobs.identity.resolve_customers import all_changes, under_kept_ids
 from jobs.identity.touched import changed_accounts, touched_accounts
@@ -57,18 +57,19 @@ def evidence_in(spark: SparkSession, worlds: SmallWorlds, settings: IdentitySett
 
 
 def tables_of(
-    found: Resolved, before: Published | None, as_of: dt.datetime, claims: tuple[DataFrame, DataFrame] | None = None
+    found: Resolved, before: Published | None, as_of: dt.datetime, increment: Increment | None = None
 ) -> dict[str, list[tuple[Any, ...]]]:
     """The rows of each table that the job writes, in order."""
     published, written = (before[TABLES[0]], before[TABLES[3]]) if before else (None, None)
-    customer_ids, renamed = under_kept_ids(found.customer_ids, published, claims)
-    customer_ids = customer_ids.checkpoint()
+    customer_ids, renamed = under_kept_ids(found.customer_ids, increment.before if increment else published)
     changes = all_changes(customer_ids, renamed, written, F.lit(as_of))
-    frames = (customer_ids, found.edges, found.components, changes)
-    return {
-        name: sorted((tuple(row) for row in rows.select(*contract_of(name).column_names).collect()), key=repr)
-        for name, rows in zip(TABLES, frames, strict=True)
-    }
+    frames = [(name, rows) for name, rows in zip(TABLES, (customer_ids, *found[1:], changes), strict=True)]
+    # What stays is told beside what was found, and neither has a row of the other.
+    frames += zip(TABLES, increment.rest, strict=False) if increment else []
+    told: dict[str, list[tuple[Any, ...]]] = {name: [] for name in TABLES}
+    for name, rows in frames:
+        told[name] += [tuple(row) for row in rows.select(*contract_of(name).column_names).collect()]
+    return {name: sorted(rows, key=repr) for name, rows in told.items()}
 
 
 def as_published(spark: SparkSession, tables: Mapping[str, list[tuple[Any, ...]]]) -> Published:
@@ -97,8 +98,8 @@ def tables_of_increment(
     state = Resolved(*(published[name] for name in TABLES[:3]))
     changed = changed_accounts(before, now).checkpoint()
     touched = touched_accounts(before, now, changed, state.components, settings.links, blocked).checkpoint()
-    found, claims = incremented(now, state, touched, settings, blocked)
-    return tables_of(found, published, as_of, claims), touched.count()
+    increment = incremented(now, state, touched, settings, blocked)
+    return tables_of(increment.found, published, as_of, increment), touched.count()
 
 
 def hold_against_full(spark: SparkSession, seed: int, days: int, worlds_count: int = 40) -> tuple[int, int]:
