@@ -97,16 +97,17 @@ def explain(options: argparse.Namespace) -> int:
         became = [row["to_customer_id"] for row in later.limit(SHOWN_EDGES).collect()]
         told = f"holds no account any more; they went to {', '.join(became)}" if became else "is not known"
         raise DataError(f"customer {options.customer_id} {told}")
-    found = edges_of(ids, edges, options.customer_id).limit(SHOWN_EDGES + 1).collect()
-    sys.stdout.write(f"{options.customer_id}: {members} accounts and identifiers, {len(found)} links\n")
-    for row in found[:SHOWN_EDGES]:
+    links = edges_of(ids, edges, options.customer_id)
+    count, shown = links.count(), links.limit(SHOWN_EDGES).collect()
+    sys.stdout.write(f"{options.customer_id}: {members} accounts and identifiers, {count:,} links\n")
+    for row in shown:
         fate = "joins" if row["is_accepted"] else f"refused: {row['refusal_reason']}"
         seen = f"{row['first_seen_at']:%Y-%m-%d} to {row['last_seen_at']:%Y-%m-%d}" if row["first_seen_at"] else "–"
         sys.stdout.write(
             f"  {row['account_id']:<34} {row['rule']:<12} {row['identifier_value'][:34]:<34} {row['source']:<16}"
             f" {seen}  {row['seen_count'] or 1:>5} times  confidence {row['confidence']:.2f}  {fate}\n"
         )
-    if len(found) > SHOWN_EDGES:
+    if count > SHOWN_EDGES:
         sys.stdout.write(f"  … the first {SHOWN_EDGES}; all are in silver.identity_edges\n")
     return 0
 

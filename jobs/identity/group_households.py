@@ -13,33 +13,29 @@ from jobs.lakehouse.job import Job
 from jobs.lakehouse.run import Run
 
 JOB = Job(
-    reads=("silver.customer_ids", "silver.identifiers", "silver.identity_edges", "silver.order_lines"),
+    reads=("silver.customer_ids", "silver.identifiers", "silver.identity_edges"),
     writes=("silver.households",),
     settings=(IdentitySettings,),
 )
 
 
-def shared_things(customer_ids: DataFrame, identifiers: DataFrame, edges: DataFrame, lines: DataFrame) -> DataFrame:
+def shared_things(customer_ids: DataFrame, identifiers: DataFrame, edges: DataFrame) -> DataFrame:
     """One row per customer and thing that others may share with it: `thing_kind`, `thing` and the customer's node.
 
     Args:
         customer_ids: the history of silver.customer_ids.
         identifiers: silver.identifiers, those that join no accounts too.
         edges: silver.identity_edges; they tell which values the settings block, and these are nobody's home.
-        lines: silver.order_lines.
     """
     seen = identifiers.select(
         "account_id", F.col("identifier_kind").alias("thing_kind"), F.col("identifier_value").alias("thing")
-    )
-    delivered = lines.where("account_id is not null and delivery_address_token is not null").select(
-        "account_id", F.lit("address").alias("thing_kind"), F.col("delivery_address_token").alias("thing")
     )
     blocked = edges.where("refusal_reason = 'blocked_value'").select(
         F.col("identifier_kind").alias("thing_kind"), F.col("identifier_value").alias("thing")
     )
     seen = seen.join(F.broadcast(blocked.distinct()), on=["thing_kind", "thing"], how="left_anti").select(*seen.columns)
     accounts = held_accounts(customer_ids).select(F.col("identifier_value").alias("account_id"), "customer_id")
-    things = seen.unionByName(delivered).join(accounts, on="account_id", how="inner")
+    things = seen.join(accounts, on="account_id", how="inner")
     return things.select("customer_id", "thing_kind", "thing", F.xxhash64("customer_id").alias("node")).distinct()
 
 
@@ -80,7 +76,7 @@ def as_households(customer_ids: DataFrame, things: DataFrame, settings: Identity
 def build(run: Run) -> None:
     run.keep(checkpoints(run.spark, f"{run.lake.root}/_checkpoints_of_households"))
     customer_ids = run.read("silver.customer_ids")
-    told = [run.read(table) for table in ("silver.identifiers", "silver.identity_edges", "silver.order_lines")]
+    told = [run.read(table) for table in ("silver.identifiers", "silver.identity_edges")]
     things = shared_things(customer_ids, *told).checkpoint()
     households = as_households(customer_ids, things, run.part(IdentitySettings))
     run.publish("silver.households", households.select(*run.contract("silver.households").column_names))

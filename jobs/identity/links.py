@@ -61,6 +61,7 @@ def judged(seen: DataFrame, links: Mapping[str, LinkSettings], blocked: DataFram
     reason = (
         F.when(F.col("_is_blocked"), "blocked_value")
         .when(F.coalesce(setting_of(links, "joins"), F.lit(NEVER)) == NEVER, "does_not_join")
+        .when(setting_of(links, "confidence") < setting_of(links, "min_confidence"), LOW_CONFIDENCE)
         .when(F.row_number().over(arrivals) > setting_of(links, "max_accounts"), "too_many_accounts")
         .when(F.row_number().over(of_account) > setting_of(links, "max_per_account"), "too_many_values")
     )

@@ -1,4 +1,4 @@
-"""Collect what is seen with each account, phones, e-mails, messenger ids, devices and payment accounts, into silver identifiers."""
+"""Collect what is seen with each account (phones, e-mails, messenger ids, devices, payers, addresses) into silver identifiers."""
 
 import sys
 from functools import reduce
@@ -6,29 +6,36 @@ from functools import reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.lakehouse.deletions import is_deletion
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.run import Run
 
-ORDERS, PAYMENTS = "silver.orders", "silver.payments"
+ORDERS, LINES, PAYMENTS = "silver.orders", "silver.order_lines", "silver.payments"
 JOB = Job(
-    reads=("silver.accounts", "silver.events", ORDERS, PAYMENTS),
+    reads=("silver.accounts", "silver.events", ORDERS, LINES, PAYMENTS),
     writes=("silver.identifiers",),
-    can_lack=(ORDERS, PAYMENTS),
+    can_lack=(ORDERS, LINES, PAYMENTS),
 )
 OF_ACCOUNTS = ("open_id", "union_id", "email", "phone")
 EVIDENCE = ("account_id", "identifier_kind", "identifier_value", "source", "_record_id", "seen_at", "arrived_at")
 
 
 def seen_with_accounts(accounts: DataFrame) -> DataFrame:
-    """One row per revision of an account and identifier that it was registered with."""
+    """One row per revision of an account and identifier that it was told with; what is gone was not seen again.
+
+    The first revision tells of the opening, however late it arrives; a later one of what was changed by then.
+    """
+    opened_at = F.when(F.col("revision") == 1, F.col("registered_at"))
     told = [
-        accounts.withColumns(
+        accounts.where(~is_deletion())
+        .withColumns(
             {
                 "identifier_kind": F.lit(kind),
                 "identifier_value": F.col(f"{kind}_token"),
-                "seen_at": F.coalesce("registered_at", "arrived_at"),
+                "seen_at": F.coalesce(opened_at, F.col("arrived_at")),
             }
-        ).select(*EVIDENCE)
+        )
+        .select(*EVIDENCE)
         for kind in OF_ACCOUNTS
     ]
     return reduce(DataFrame.unionByName, told)
@@ -58,6 +65,17 @@ def seen_with_payments(payments: DataFrame, orders: DataFrame) -> DataFrame:
     )
 
 
+def seen_with_deliveries(lines: DataFrame) -> DataFrame:
+    """One row per order of an account and address that its goods went to."""
+    first = F.min(F.struct("arrived_at", "source", "_record_id"))
+    told = lines.where("account_id is not null and delivery_address_token is not null")
+    orders = told.groupBy("order_id", "account_id", F.col("delivery_address_token").alias("identifier_value")).agg(
+        F.min("ordered_at").alias("seen_at"), first.alias("_first")
+    )
+    known = orders.select("*", "_first.arrived_at", "_first.source", "_first._record_id")
+    return known.withColumn("identifier_kind", F.lit("address")).select(*EVIDENCE)
+
+
 def as_identifiers(evidence: DataFrame) -> DataFrame:
     """One row per account and identifier: when and how often the two were seen together, and who first told of it."""
     known = evidence.where("account_id is not null and trim(account_id) <> ''")
@@ -76,6 +94,8 @@ def build(run: Run) -> None:
     evidence = seen_with_accounts(run.read("silver.accounts")).unionByName(seen_with_events(run.read("silver.events")))
     if run.has(PAYMENTS) and run.has(ORDERS):
         evidence = evidence.unionByName(seen_with_payments(run.read(PAYMENTS), run.read(ORDERS)))
+    if run.has(LINES):
+        evidence = evidence.unionByName(seen_with_deliveries(run.read(LINES)))
     run.publish("silver.identifiers", as_identifiers(evidence))
 
 

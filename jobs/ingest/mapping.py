@@ -114,6 +114,7 @@ def as_mapped(bronze: DataFrame, source: Source, mapping: TableMapping, contract
         reasons.append(read.refused)
         if name in is_translated:
             translated.append(F.when(read.is_translated, F.lit(name)))
+    reasons += _lacking(source)
     looked_up = {name for lookup in source.lookups for name in lookup.fields}
     fields = [name for name in bronze.columns if not name.startswith("_") and name not in looked_up]
     arrived_at = F.col("_arrived_at")
@@ -135,6 +136,18 @@ def as_mapped(bronze: DataFrame, source: Source, mapping: TableMapping, contract
         F.struct(*fields).alias(RECORD),
         *([is_deleted.alias(DELETED.name), _teller(source)] if can_be_deleted else []),
     )
+
+
+def _lacking(source: Source) -> list[Column]:
+    """For each plain field that every record of JSON must have, the reason `<field>_missing` where one does not.
+
+    A file of CSV or Parquet and a table have all of their columns or are refused as a whole. That a personal value came to nothing can
+    have other causes.
+    """
+    if not source.topic and source.format != "json":
+        return []
+    required = [field.column for field in source.fields if not field.is_optional and not field.personal]
+    return [F.when(F.col(f"`{name}`").isNull(), F.lit(f"{name}_missing")) for name in required]
 
 
 def _teller(source: Source) -> Column:

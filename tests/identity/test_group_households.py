@@ -5,7 +5,7 @@ from pyspark.sql import SparkSession
 
 from jobs.identity.group_households import as_households, shared_things
 from jobs.lakehouse.identity_settings import IdentitySettings
-from tests.rows import NOON, Row, customer_id, frame_of, identifier, order_line, row_of
+from tests.rows import NOON, Row, customer_id, frame_of, identifier, row_of
 
 SETTINGS = IdentitySettings(household_max_customers=3)
 
@@ -16,13 +16,13 @@ def checkpoints(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def found(
-    spark: SparkSession, customers: list[str], identifiers: list[Row], lines: list[Row], edges: tuple[Row, ...] = ()
+    spark: SparkSession, customers: list[str], identifiers: list[Row], edges: tuple[Row, ...] = ()
 ) -> dict[str, Row]:
     """The household of each customer; a customer's account has the customer's name."""
     ids = [customer_id(customer_id=f"c-{name}", identifier_value=name, valid_from=NOON) for name in customers]
     ids.append(customer_id(customer_id="c-gone", identifier_value=customers[0], valid_from=NOON, valid_to=NOON))
     held = frame_of(spark, "silver.customer_ids", *ids)
-    told = {"silver.identifiers": identifiers, "silver.identity_edges": edges, "silver.order_lines": lines}
+    told = {"silver.identifiers": identifiers, "silver.identity_edges": edges}
     things = shared_things(held, *(frame_of(spark, name, *rows) for name, rows in told.items()))
     rows = as_households(held, things, SETTINGS).collect()
     assert len(rows) == len(customers)
@@ -30,8 +30,9 @@ def found(
 
 
 def test_customers_who_share_an_address_or_a_phone_are_one_household(spark: SparkSession) -> None:
-    lines = [order_line(account_id=name, delivery_address_token="home") for name in ("a", "b", "b")]
-    households = found(spark, ["a", "b", "c", "alone"], [identifier(account_id=name) for name in ("b", "c")], lines)
+    seen = [identifier(account_id=name, identifier_kind="address", identifier_value="home") for name in ("a", "b")]
+    seen += [identifier(account_id=name) for name in ("b", "c")]
+    households = found(spark, ["a", "b", "c", "alone"], seen)
     together = {
         name: (row["household_id"], row["customer_count"], row["joined_by"]) for name, row in households.items()
     }
@@ -41,8 +42,8 @@ def test_customers_who_share_an_address_or_a_phone_are_one_household(spark: Spar
 
 def test_what_too_many_share_joins_nobody(spark: SparkSession) -> None:
     names = ["a", "b", "c", "d"]
-    lines = [order_line(account_id=name, delivery_address_token="forwarder") for name in names]
-    assert {row["customer_count"] for row in found(spark, names, [], lines).values()} == {1}
+    seen = [identifier(account_id=name, identifier_kind="address", identifier_value="forwarder") for name in names]
+    assert {row["customer_count"] for row in found(spark, names, seen).values()} == {1}
 
 
 def test_a_value_that_the_settings_block_is_nobodys_home(spark: SparkSession) -> None:
@@ -50,12 +51,12 @@ def test_a_value_that_the_settings_block_is_nobodys_home(spark: SparkSession) ->
     edge = {"account_id": "a", "identifier_kind": "phone", "identifier_value": "hotline"}
     blocked = row_of("silver.identity_edges", **edge, refusal_reason="blocked_value")
     refused = row_of("silver.identity_edges", **edge, refusal_reason="contradicts")
-    assert {row["customer_count"] for row in found(spark, ["a", "b"], seen, [], (blocked,)).values()} == {1}
-    assert {row["customer_count"] for row in found(spark, ["a", "b"], seen, [], (refused,)).values()} == {2}
+    assert {row["customer_count"] for row in found(spark, ["a", "b"], seen, (blocked,)).values()} == {1}
+    assert {row["customer_count"] for row in found(spark, ["a", "b"], seen, (refused,)).values()} == {2}
 
 
 def test_a_chain_of_things_makes_no_larger_household_than_one_thing_may(spark: SparkSession) -> None:
     names = ["a", "b", "c", "d"]
     pairs = [("a", "b"), ("b", "c"), ("c", "d")]
     phones = [identifier(account_id=one, identifier_value=f"{pair}") for pair in pairs for one in pair]
-    assert {row["customer_count"] for row in found(spark, names, phones, []).values()} == {1}
+    assert {row["customer_count"] for row in found(spark, names, phones).values()} == {1}

@@ -5,7 +5,13 @@ from functools import reduce
 
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.ingest.collect_identifiers import as_identifiers, seen_with_accounts, seen_with_events, seen_with_payments
+from jobs.ingest.collect_identifiers import (
+    as_identifiers,
+    seen_with_accounts,
+    seen_with_deliveries,
+    seen_with_events,
+    seen_with_payments,
+)
 from tests.rows import NOON, account, event, frame_of, row_of
 
 DAY = dt.timedelta(days=1)
@@ -19,6 +25,14 @@ def test_identifiers_are_told_once_with_when_and_how_often(spark: SparkSession) 
         ),
         account(
             account_id="a", revision=2, **{**blank, "phone_token": "p1"}, registered_at=NOON, arrived_at=NOON + 2 * DAY
+        ),
+        account(
+            account_id="a",
+            revision=3,
+            **{**blank, "phone_token": "p1"},
+            registered_at=NOON,
+            arrived_at=NOON + 9 * DAY,
+            superseded_at=NOON + 9 * DAY,
         ),
         account(account_id=" ", **{**blank, "open_id_token": "o1"}),
     ]
@@ -36,10 +50,18 @@ def test_identifiers_are_told_once_with_when_and_how_often(spark: SparkSession) 
         row_of("silver.payments", order_id=order_id, payer_token=payer, paid_at=NOON, arrived_at=NOON)
         for order_id, payer in (("o1", "w1"), ("o1", "w1"), ("o1", None), ("o2", "w2"), ("o3", "w3"))
     ]
+    lines = [
+        row_of("silver.order_lines", order_line_id=f"{order_id}:{number}", order_id=order_id, account_id=account_id,
+               delivery_address_token=address, ordered_at=NOON, arrived_at=NOON + DAY)
+        for number, (order_id, account_id, address) in enumerate(
+            [("o1", "a", "h1"), ("o1", "a", "h1"), ("o2", "a", "h1"), ("o3", "a", None), ("o4", None, "h2")]
+        )
+    ]  # fmt: skip
     evidence = [
         seen_with_accounts(frame_of(spark, "silver.accounts", *accounts)),
         seen_with_events(frame_of(spark, "silver.events", *events)),
         seen_with_payments(frame_of(spark, "silver.payments", *payments), frame_of(spark, "silver.orders", *orders)),
+        seen_with_deliveries(frame_of(spark, "silver.order_lines", *lines)),
     ]
     rows = as_identifiers(reduce(DataFrame.unionByName, evidence)).collect()
     assert {
@@ -48,8 +70,9 @@ def test_identifiers_are_told_once_with_when_and_how_often(spark: SparkSession) 
         )
         for row in rows
     } == {
-        ("phone", "p1"): ("a", NOON, NOON, 2, NOON + DAY),
+        ("phone", "p1"): ("a", NOON, NOON + 2 * DAY, 2, NOON + DAY),
         ("device", "d1"): ("a", NOON, NOON + DAY, 2, NOON + 3 * DAY),
         ("payer", "w1"): ("a", NOON, NOON, 2, NOON),
+        ("address", "h1"): ("a", NOON, NOON, 2, NOON + DAY),
     }  # fmt: skip
     assert next(row["source"] for row in rows if row["identifier_kind"] == "phone") == "web"

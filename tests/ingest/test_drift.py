@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from jobs.__main__ import main
 from jobs.ingest.deliveries import Delivery, new_deliveries
+from jobs.ingest.mapping import as_mapped
 from jobs.ingest.records import read_records, with_record_id, with_tokens
 from jobs.ingest.shapes import json_field, retyped, shape_of, shown, shown_name, spelled, spelled_keys, steps_of
 from jobs.lakehouse.files import list_files
@@ -19,6 +20,7 @@ from jobs.lakehouse.personal import opened
 from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.sources import Source
 from tests.lakes import conf_with, run_job, settings_in, table
+from tests.rows import contract_of
 
 SECRET = "+8613800001234"
 CLICKS: dict[str, Any] = {
@@ -334,3 +336,30 @@ def test_a_key_with_a_dot_is_no_nested_field_and_is_kept(spark: SparkSession, tm
     assert main(["requeue", "bronze.clicks", *where]) == 0
     flat = rows_by_id(spark, settings, "bronze.clicks")["flat"]
     assert (flat["user_name"], sorted(flat["_undeclared_fields"])) == ("u", ["`utm.source`", "it's"])
+
+
+@pytest.mark.parametrize(
+    ("way", "reasons"),
+    [({"files": "c/*.json", "format": "json"}, ["amount_missing"]),
+     ({"topic": {"name": "c"}}, ["amount_missing"]), ({"files": "c/*.csv"}, [])],
+)  # fmt: skip
+def test_a_record_that_lacks_a_field_which_its_feed_must_have_is_refused(
+    spark: SparkSession, way: dict[str, Any], reasons: list[str]
+) -> None:
+    """The column may be null, and yet nothing becomes null in silence; an empty cell of CSV is told, and so is what may be left out."""
+    fields = [
+        {"name": "id", "description": "Id."},
+        {"name": "amount", "description": "Amount."},
+        {"name": "note", "description": "Note.", "optional": True},
+        {"name": "phone", "description": "Phone.", "personal": "phone"},
+    ]
+    source = Source.model_validate(
+        {"source": "c", "description": "Rows.", "arrival": "now", **way, "fields": fields, "tables": CLICKS["tables"]}
+    )
+    columns = "id string, amount string, note string, phone_token string, phone_masked string, _record_id string"
+    bronze = spark.createDataFrame(
+        [("a", "1", None, None, None, "r1", None, False), ("b", None, None, None, None, "r2", None, False)],
+        f"{columns}, _arrived_at timestamp, _is_unparseable boolean",
+    )
+    rows = as_mapped(bronze, source, source.tables["products"][0], contract_of("silver.products")).collect()
+    assert {row["product_id"]: row["_reject_reasons"] for row in rows} == {"a": [], "b": reasons}
