@@ -11,7 +11,7 @@ from importlib.resources import files
 from jobs.identity import door as identity
 from jobs.ingest import retries
 from jobs.lakehouse import catalog, dictionary, migration, requeue, rotation, storage
-from jobs.lakehouse.cli import add_lake_options, add_run_options, done, run_jobs, settings_of
+from jobs.lakehouse.cli import add_lake_options, add_run_options, add_trigger_options, done, run_jobs, settings_of
 from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.graph import mermaid, run_order, upstream
 from jobs.lakehouse.job import NamedJob
@@ -104,6 +104,7 @@ def parser() -> argparse.ArgumentParser:
     running.add_argument("--all", action="store_true", help="every job")
     running.add_argument("--from", dest="start", metavar="JOB", help="every job from this one on")
     add_run_options(running)
+    add_trigger_options(running)
     running.set_defaults(command=run)
     catalog.add_commands(commands)
     dictionary.add_commands(commands, all_jobs)

@@ -34,6 +34,7 @@ ROWS_TO_THE_DRIVER = {
     "identity/link_records.py": "linking.most_records accounts at most, and the sealed values that they tell; more are refused",
     "identity/door.py": "the links of one customer, two hundred of them; the figures of the audit",
     "identity/overrides.py": "one row per pair of accounts that a person spoke of",
+    "features/currency.py": "one row per currency that should not be there",
     "ingest/audit_feeds.py": "one row per feed",
     "ingest/load_files.py": "one row per file ever delivered",
     "ingest/shapes.py": "one row per new file of JSON",

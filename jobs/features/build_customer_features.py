@@ -6,6 +6,7 @@ import sys
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from jobs.features.currency import refuse_other_currencies
 from jobs.features.panel import panel_dates
 from jobs.features.visibility import (
     as_known,
@@ -22,10 +23,10 @@ from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import ChurnSettings, FeatureSettings
 from jobs.lakehouse.tables import date_slices
 
-TABLE, IDS = "gold.customer_features", "silver.customer_ids"
+TABLE, LINES, IDS = "gold.customer_features", "silver.order_lines", "silver.customer_ids"
 JOB = Job(
     reads=(
-        "silver.order_lines",
+        LINES,
         "silver.events",
         IDS,
         "silver.order_flags",
@@ -149,8 +150,13 @@ def wanted_dates(run_date: dt.date, features: FeatureSettings, churn: ChurnSetti
 
 
 def clean_rows(run: Run, is_wanted: bool) -> tuple[DataFrame, DataFrame]:
-    """The order lines and events; where wanted, each only until it was known that clean figures leave it out."""
-    lines, events = run.read("silver.order_lines"), run.read("silver.events")
+    """The order lines and events; where wanted, each only until it was known that clean figures leave it out.
+
+    Raises:
+        DataError: some lines are in another currency than the dataset's.
+    """
+    lines, events = run.read(LINES), run.read("silver.events")
+    refuse_other_currencies(lines, LINES, run.settings.calendar.currency_code)
     if not is_wanted:
         return lines, events
     lines = until_lines_excluded(lines, run.read("silver.order_flags"), run.read("silver.order_line_flags"))

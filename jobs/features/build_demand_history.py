@@ -5,6 +5,7 @@ import sys
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.features.currency import refuse_other_currencies
 from jobs.features.visibility import until_lines_excluded
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.run import Run
@@ -93,13 +94,15 @@ def iso_week(day: Column) -> Column:
 
 def build(run: Run) -> None:
     lines, close_after_days = run.read("silver.order_lines"), run.part(DemandSettings).close_after_days
+    currency_code = run.settings.calendar.currency_code
+    refuse_other_currencies(lines, "silver.order_lines", currency_code)
     clean = lines
     if run.part(FeatureSettings).exclude_flagged:
         clean = until_lines_excluded(clean, run.read("silver.order_flags"), run.read("silver.order_line_flags"))
     sales = as_weekly_sales(clean, close_after_days, run.time_zone)
     history = as_filled_weeks(sales, last_closed_week(lines, close_after_days, run.time_zone))
     described = history.withColumns(
-        {"iso_week": iso_week(F.col("week_start_date")), "currency_code": F.lit(run.settings.calendar.currency_code)}
+        {"iso_week": iso_week(F.col("week_start_date")), "currency_code": F.lit(currency_code)}
     )
     run.publish(TABLE, described)
 

@@ -9,9 +9,9 @@ from jobs.lakehouse.job import Job
 from jobs.lakehouse.repaired import with_repaired
 from jobs.lakehouse.run import Run
 
-REPAIRS = "silver.repairs"
+REPAIRS, ORDER_FLAGS, IDS = "silver.repairs", "silver.order_flags", "silver.customer_ids"
 JOB = Job(
-    reads=("silver.customers", "silver.products", "silver.stores", "silver.order_lines", REPAIRS),
+    reads=("silver.customers", IDS, "silver.products", "silver.stores", "silver.order_lines", ORDER_FLAGS, REPAIRS),
     can_lack=(REPAIRS,),
     writes=("gold.customers", "gold.products", "gold.stores", "gold.dates"),
 )
@@ -19,11 +19,29 @@ JOB = Job(
 DAYS_AHEAD = 26 * 7
 
 
-def as_masked_customers(customers: DataFrame, time_zone: str) -> DataFrame:
-    """One row per customer, with masks in place of personal values and no tokens."""
+def as_brushing_customers(lines: DataFrame, order_flags: DataFrame, customer_ids: DataFrame) -> DataFrame:
+    """One row per customer of whose accounts, as they are known now, one placed an order that is marked as brushing."""
+    flagged = order_flags.where("is_brushing").select("order_id")
+    brushed = lines.where("superseded_at is null").join(flagged, on="order_id", how="left_semi").select("account_id")
+    owners = customer_ids.where("identifier_kind = 'account' and valid_to is null").select(
+        "customer_id", F.col("identifier_value").alias("account_id")
+    )
+    return owners.join(brushed, on="account_id", how="left_semi").select("customer_id").distinct()
+
+
+def as_masked_customers(customers: DataFrame, brushing: DataFrame, time_zone: str) -> DataFrame:
+    """One row per customer, with masks in place of personal values and no tokens.
+
+    Args:
+        customers: as silver describes them.
+        brushing: the customers that brushed, by `customer_id`, each once.
+        time_zone: the business's.
+    """
     first_seen_date = F.to_date(F.from_utc_timestamp("first_seen_at", time_zone)).alias("first_seen_date")
     masked = ["name_masked", "phone_masked", "email_masked"]
-    return customers.select("customer_id", first_seen_date, "account_count", *masked, "city", "country")
+    marked = customers.join(brushing.withColumn("is_brushing", F.lit(True)), on="customer_id", how="left")
+    is_brushing = F.coalesce("is_brushing", F.lit(False)).alias("is_brushing")
+    return marked.select("customer_id", first_seen_date, *masked, "city", "country", is_brushing, "account_count")
 
 
 def as_products(products: DataFrame) -> DataFrame:
@@ -62,7 +80,9 @@ def as_dates(lines: DataFrame) -> DataFrame:
 
 
 def build(run: Run) -> None:
-    run.publish("gold.customers", as_masked_customers(run.read("silver.customers"), run.time_zone))
+    lines = run.read("silver.order_lines")
+    brushing = as_brushing_customers(lines, run.read(ORDER_FLAGS), run.read(IDS))
+    run.publish("gold.customers", as_masked_customers(run.read("silver.customers"), brushing, run.time_zone))
     products, stores = run.read("silver.products"), run.read("silver.stores")
     if run.has(REPAIRS):
         repairs = run.read(REPAIRS)
@@ -70,7 +90,7 @@ def build(run: Run) -> None:
         stores = with_repaired(stores, repairs, "stores", "store_id", "region")
     run.publish("gold.products", as_products(products))
     run.publish("gold.stores", as_stores(stores))
-    run.publish("gold.dates", as_dates(run.read("silver.order_lines")))
+    run.publish("gold.dates", as_dates(lines))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from jobs.lakehouse.job import NamedJob, Result, told
 from jobs.lakehouse.session import open_session, pin_time_zone
 from jobs.lakehouse.settings import Settings, load_settings
 
+# How what a job reads is named that comes by topic.
+TOPICS = "topics."
 console = Console(stderr=True, highlight=False)
 
 
@@ -50,9 +52,26 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="run even where nothing has changed")
 
 
+def add_trigger_options(parser: argparse.ArgumentParser) -> None:
+    """The options of what takes topics: whether a stream ends; without either the setting `kafka.trigger` says it."""
+    either = parser.add_mutually_exclusive_group()
+    for mode, what in (
+        ("once", "take what the topics hold by now and end (Spark's availableNow)"),
+        ("continuous", "go on taking messages as they come, until SIGTERM or Ctrl-C"),
+    ):
+        either.add_argument(
+            f"--{mode}", dest="trigger", action="store_const", const=mode, help=f"{what}; over kafka.trigger"
+        )
+
+
 def settings_of(options: argparse.Namespace) -> Settings:
     """The settings that the options ask for."""
-    overrides = {"paths.lake": options.lake, "paths.data": options.data, "world.customers": options.customers}
+    overrides = {
+        "paths.lake": options.lake,
+        "paths.data": options.data,
+        "world.customers": options.customers,
+        "kafka.trigger": getattr(options, "trigger", None),
+    }
     return load_settings(options.env, options.dataset, options.conf_dir, overrides)
 
 
@@ -85,6 +104,8 @@ def run_as_program(named: NamedJob, arguments: Sequence[str] | None = None) -> i
     """Parse the options of one job, run it, and give the exit code."""
     parser = argparse.ArgumentParser(prog=named.name, description=named.doc)
     add_run_options(parser)
+    if takes_topics(named):
+        add_trigger_options(parser)
     options = parser.parse_args(arguments)
     return done(lambda asked: run_jobs([named], asked), options)
 
@@ -100,8 +121,22 @@ def guarded(command: Callable[[], int]) -> int:
         return error.exit_code
 
 
+def takes_topics(named: NamedJob) -> bool:
+    """Whether a job takes in what comes by topic, and so heeds how a stream is to end."""
+    return any(name.startswith(TOPICS) for name in named.reads)
+
+
 def run_jobs(jobs: list[NamedJob], options: argparse.Namespace) -> int:
-    """Run jobs in the order given, for each run date; stop at the first failure and give its exit code."""
+    """Run jobs in the order given, for each run date; stop at the first failure and give its exit code.
+
+    Raises:
+        ConfigurationError: the options say how a stream ends, and none of the jobs has one.
+    """
+    trigger = getattr(options, "trigger", None)
+    if trigger and not any(takes_topics(named) for named in jobs):
+        raise ConfigurationError(
+            f"--{trigger} is for jobs that take topics (stream_topics); none of those asked for does"
+        )
     settings = settings_of(options)
     chosen = [named for named in jobs if settings.simulated or not named.job.only_simulated]
     # In a chain the ways in that the dataset has no feed for are left out; asked for by itself, such a job says so.

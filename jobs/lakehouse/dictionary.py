@@ -17,6 +17,13 @@ from jobs.lakehouse.settings import find_conf_dir
 
 DICTIONARY = "docs/data-dictionary.md"
 README = "README.md"
+# What the freshness of a contract is worth.
+FRESHNESS = (
+    "*Asked for: fresh within …* is what a contract wants of a table (`slaProperties`), and says how often to run its job; no job "
+    "holds a table against it, and `ops.runs` has when each was written. Measured is what tables are made from: "
+    "`ingest.audit_feeds` holds the age of each feed's newest record against the feed's own promise (`expect` in its "
+    "[declaration](feeds.md#a-feed)), in `ops.audits` and `ops.feeds`."
+)
 
 
 def add_commands(commands: Any, all_jobs: Callable[[], Mapping[str, NamedJob]]) -> None:
@@ -56,11 +63,11 @@ def write_docs(conf_dir: Path, jobs: Mapping[str, NamedJob], check: bool) -> int
 
 def data_dictionary(contracts: Mapping[str, Contract]) -> str:
     """The data dictionary in Markdown: a section per table, a row per column."""
-    lines = ["# Data dictionary", "", "Generated from `conf/contracts` by `make docs`.", ""]
+    lines = ["# Data dictionary", "", "Generated from `conf/contracts` by `make docs`.", "", FRESHNESS, ""]
     for table, contract in sorted(contracts.items()):
         lines += [f"## {table}", "", contract.grain, ""]
         lines += [f"Key: {', '.join(f'`{name}`' for name in contract.key)}. "] if contract.key else []
-        lines += [f"Fresh within {contract.freshness}."] if contract.freshness else []
+        lines += [f"Asked for: fresh within {contract.freshness}."] if contract.freshness else []
         lines += [
             "",
             "| column | type | unit | required | personal data | meaning |",

@@ -40,6 +40,6 @@ class LockedError(LakehouseError):
 
 
 class DataError(LakehouseError):
-    """Data that should be there is missing, or has changed under the same name."""
+    """Data that should be there is missing, has changed under the same name, or can't be put together."""
 
     exit_code = 5

@@ -32,13 +32,13 @@ CLICKS: dict[str, Any] = {
         {"name": "user.name", "description": "User.", "optional": True},
         {"name": "amount", "description": "Amount."},
     ],
-    "tables": {"products": {"columns": {"product_id": "id", "list_price_amount": "amount"}}},
+    "tables": {"products": {"columns": {"product_id": "id", "list_price_amount": "amount", "currency_code": "'CNY'"}}},
 }
 TILLS: dict[str, Any] = {
     "files": "tills/*.csv",
     "arrival": "now",
     "fields": [{"name": name, "description": f"{name}."} for name in ("id", "amount")],
-    "tables": {"products": {"columns": {"product_id": "id", "list_price_amount": "amount"}}},
+    "tables": {"products": {"columns": {"product_id": "id", "list_price_amount": "amount", "currency_code": "'CNY'"}}},
 }
 LINES: dict[str, list[dict[str, Any]]] = {
     "clicks/1.json": [{"id": "a", "amount": 1}, {"id": "b", "amount": 2.5, "user": {"name": "u"}}],

@@ -20,7 +20,7 @@ from tests.lakes import conf_with, run_job, settings_in, table
 pytestmark = pytest.mark.long
 
 PHONE, OTHER = "+8613800001234", "+8613800005678"
-COLUMNS = {"product_id": "id", "list_price_amount": "amount"}
+COLUMNS = {"product_id": "id", "list_price_amount": "amount", "currency_code": "'CNY'"}
 
 
 def field(name: str, **more: Any) -> dict[str, Any]:

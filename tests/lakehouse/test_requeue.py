@@ -15,7 +15,9 @@ def feed(price: str) -> dict[str, Any]:
         "files": "things/*.csv",
         "arrival": "now",
         "fields": [{"name": name, "description": f"{name}."} for name in ("thing_id", "price")],
-        "tables": {"products": {"columns": {"product_id": "thing_id", "list_price_amount": price}}},
+        "tables": {
+            "products": {"columns": {"product_id": "thing_id", "list_price_amount": price, "currency_code": "'CNY'"}}
+        },
     }
 
 
