@@ -19,6 +19,7 @@ from jobs.simulate.orders import orders
 from jobs.simulate.people import people
 from jobs.simulate.sales import sale_batch
 from jobs.simulate.seasons import season_factors
+from jobs.simulate.visits import COMPLETED
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -88,7 +89,8 @@ def draw_season(axis: plt.Axes) -> None:
 
 def draw_bots(axis: plt.Axes) -> None:
     """How fast one event of a device follows the other: persons, repeated clicks, bots."""
-    seen = pd.DataFrame(dict(event_batch(SETTINGS, PERSONS))).sort_values(["device", "happened_at"])
+    happened = pd.DataFrame(dict(event_batch(SETTINGS, PERSONS)))
+    seen = happened[happened["name"] <= COMPLETED].sort_values(["device", "happened_at"])
     gap = seen.groupby("device")["happened_at"].diff().dt.total_seconds()
     sold = pd.DataFrame(dict(sale_batch(True, SETTINGS, PERSONS)))
     of_rings = seen["account"].isin(sold["account"][sold["ring"] >= 0])

@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from jobs.ingest.evidence import complete_at, joint_confidence, signs_that_hold, with_distance
 from jobs.lakehouse.cleaning_settings import CleaningSettings
+from jobs.lakehouse.event_kinds import is_product_view, is_purchase
 
 SECOND = 1_000_000  # in microseconds
 HOUR = 3600 * SECOND
@@ -41,12 +42,10 @@ def nth_least(time: str, number: int) -> Column:
 
 def with_event_signs(events: DataFrame, settings: CleaningSettings) -> DataFrame:
     """The events of known devices with the times at which signs in the single event, or the run of events up to it, were known."""
-    is_purchase = F.col("event_name").isin(*settings.purchase_events)
-    is_view = F.col("product_id").isNotNull() & ~F.coalesce(is_purchase, F.lit(False))
     in_order = Window.partitionBy("device_token").orderBy("_micros", "event_id")
     # A growing window: a sliding one is counted anew at each row, which a device with a million events would feel.
     so_far = Window.partitionBy("device_token").orderBy("_micros").rangeBetween(Window.unboundedPreceding, 0)
-    last_view = F.max(F.when(is_view, F.col("_micros"))).over(so_far)
+    last_view = F.max(F.when(is_product_view(settings.purchase_events), F.col("_micros"))).over(so_far)
     has_looked = F.coalesce(F.col("_micros") - last_view <= settings.browse_hours * HOUR, F.lit(False))
     products = settings.bot_products_per_second
     last_products = F.collect_set("product_id").over(in_order.rowsBetween(1 - products, 0))
@@ -57,7 +56,7 @@ def with_event_signs(events: DataFrame, settings: CleaningSettings) -> DataFrame
             "declared_agent": F.when(declared, F.col("arrived_at")),
             "event_rate": within(settings.bot_events_per_minute, 60 * SECOND),
             "products_per_second": F.when(F.size(last_products) == products, within(products, SECOND)),
-            "purchase_without_view": F.when(is_purchase & ~has_looked, F.col("arrived_at")),
+            "purchase_without_view": F.when(is_purchase(settings.purchase_events) & ~has_looked, F.col("arrived_at")),
         }
     )
 

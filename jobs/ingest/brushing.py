@@ -8,6 +8,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.cleaning_settings import CleaningSettings
+from jobs.lakehouse.event_kinds import is_product_view
 
 DAY_SECONDS = 86_400
 # Rings of which one account leads to every other in so many steps over what they share get one id.
@@ -55,12 +56,11 @@ def with_unbrowsed(candidates: DataFrame, events: DataFrame, settings: CleaningS
 
     It is known of orders that the events tell of, by what had arrived with the order.
     """
-    is_purchase = F.coalesce(F.col("event_name").isin(*settings.purchase_events), F.lit(False))
     told = events.where("order_id is not null").select("order_id", "device_token").distinct()
     orders = candidates.select("order_id", "account_id", "ordered_at", "known_at").distinct()
     devices = orders.join(told, on="order_id", how="inner")
     viewers = F.explode(F.array_compact(F.array(named("account", "account_id"), named("device", "device_token"))))
-    seen = events.where(F.col("product_id").isNotNull() & ~is_purchase).select(
+    seen = events.where(is_product_view(settings.purchase_events)).select(
         viewers.alias("_viewer"), F.col("event_at").alias("seen_at"), F.col("arrived_at").alias("seen_arrived_at")
     )
     seconds_before = F.unix_seconds("ordered_at") - F.unix_seconds("seen_at")

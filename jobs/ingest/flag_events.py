@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from jobs.ingest.bots import as_device_days
 from jobs.lakehouse.cleaning_settings import CleaningSettings
+from jobs.lakehouse.event_kinds import is_tracked
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.run import Run
 
@@ -18,9 +19,11 @@ WHAT_WAS_DONE = ("device_token", "event_type", "event_name", "product_id", "orde
 def as_repeated_clicks(events: DataFrame, within_ms: int) -> DataFrame:
     """One row per event that says what its device had said at most so many milliseconds before: `event_id`, `known_at`.
 
-    Of events at the very same time the one with the least id counts as the first.
+    Of events at the very same time the one with the least id counts as the first. Pages that load and log-ins are no clicks.
     """
-    timed = events.where("device_token is not null").withColumn("_micros", F.unix_micros("event_at"))
+    timed = events.where(F.col("device_token").isNotNull() & is_tracked()).withColumn(
+        "_micros", F.unix_micros("event_at")
+    )
     in_order = Window.partitionBy(*WHAT_WAS_DONE).orderBy("_micros")
     before = F.min("arrived_at").over(in_order.rangeBetween(-1000 * within_ms, -1))
     first = F.min(F.struct("event_id", "arrived_at")).over(in_order.rangeBetween(0, 0))

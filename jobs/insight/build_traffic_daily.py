@@ -6,6 +6,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.cleaning_settings import CleaningSettings
+from jobs.lakehouse.event_kinds import is_product_view
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.run import Run
 
@@ -24,10 +25,9 @@ def with_is_clean(events: DataFrame, flags: DataFrame) -> DataFrame:
 
 def of_visitor(counts: Column, purchase_events: tuple[str, ...], suffix: str) -> list[Column]:
     """What one visitor did on a day, of the events for which a condition holds."""
-    is_purchase = F.coalesce(F.col("event_name").isin(*purchase_events), F.lit(False))
     named = {
         "event_count": F.count_if(counts),
-        "product_view_count": F.count_if(counts & F.col("product_id").isNotNull() & ~is_purchase),
+        "product_view_count": F.count_if(counts & is_product_view(purchase_events)),
         "order_count": F.size(F.collect_set(F.when(counts, F.col("order_id")))),
         "is_signed_in": F.bool_or(counts & F.col("account_id").isNotNull()),
     }

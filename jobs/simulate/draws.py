@@ -74,6 +74,8 @@ class Stream(StrEnum):
     VIEW_GAP = "view gap"
     EVENT_DELAY = "event delay"
     EVENT_COPY = "event copy"
+    PAGE = "page"
+    LOG_IN = "log-in"
     PRODUCT_PRICE = "product price"
     PRODUCT_LAUNCH = "product launch"
     PRODUCT_RANK = "product rank"

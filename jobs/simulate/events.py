@@ -11,17 +11,28 @@ from jobs.simulate.batches import generated
 from jobs.simulate.bots import bot_events, bots_told_with
 from jobs.simulate.contacts import NONE, contacts
 from jobs.simulate.draws import Columns, Integers, Stream, scrambled
+from jobs.simulate.openings import login_events, login_traits, page_events, traits_of_last
 from jobs.simulate.orders import only_channel, orders
 from jobs.simulate.people import people
 from jobs.simulate.rings import ring_events, ring_orders, rings, rings_led_by
 from jobs.simulate.sales import ORDER_BITS, copies
-from jobs.simulate.visits import REPEATED_KEY, all_events, anonymous_ids, joined_events, message_ids, received_ms
+from jobs.simulate.visits import (
+    IDENTIFIED,
+    PAGED,
+    REPEATED_KEY,
+    all_events,
+    anonymous_ids,
+    joined_events,
+    message_ids,
+    received_ms,
+    visits,
+)
 
 NOT_REPEATED = 0
 
 EVENT_SCHEMA = (
     "message long, name long, device long, anonymous long, account long, product long, order_number long,"
-    " campaign long, agent long, network long, repeats long,"
+    " campaign long, agent long, network long, repeats long, surname long, given_name long, email long, phone long,"
     " happened_at timestamp_ntz, received_at timestamp_ntz, copies long, copy_months long"
 )
 
@@ -31,11 +42,14 @@ def event_batch(settings: WorldSettings, persons: Integers) -> Columns:
     crowd = people(settings, persons)
     known = contacts(settings, crowd)
     crew = rings(settings, rings_led_by(settings, persons))
+    come, placed = visits(settings, crowd, known), only_channel(orders(settings, crowd), is_online=True)
     events = joined_events(
         [
-            all_events(settings, crowd, known, only_channel(orders(settings, crowd), is_online=True)),
+            all_events(settings, crowd, known, come, placed),
             ring_events(settings, crew, ring_orders(settings, crew)),
             bot_events(settings, bots_told_with(settings, persons)),
+            page_events(settings, come),
+            login_events(settings, come),
         ]
     )
     order_number = scrambled(settings.seed, "orders", events.order_key, ORDER_BITS)
@@ -53,7 +67,9 @@ def event_batch(settings: WorldSettings, persons: Integers) -> Columns:
         "repeats": np.where(events.key >= REPEATED_KEY, message_ids(settings, events.key % REPEATED_KEY), NOT_REPEATED),
         "happened_at": events.happened_ms.astype("datetime64[ms]").astype("datetime64[us]"),
         "received_at": received_ms(settings, events).astype("datetime64[ms]").astype("datetime64[us]"),
-    } | copies(settings, Stream.EVENT_COPY, events.key)
+        **traits_of_last(len(events.key), login_traits(settings, known, come)),
+        **copies(settings, Stream.EVENT_COPY, events.key),
+    }
 
 
 def event_numbers(spark: SparkSession, settings: WorldSettings, partitions: int = 0) -> DataFrame:
@@ -63,11 +79,29 @@ def event_numbers(spark: SparkSession, settings: WorldSettings, partitions: int 
 
 def campaign() -> Column:
     """Where the visitor came from; null for most."""
-    sources, media = ([pair[place] for pair in texts.CAMPAIGNS] for place in (0, 1))
-    named = F.struct(
-        texts.listed(sources, F.col("campaign")).alias("source"), texts.listed(media, F.col("campaign")).alias("medium")
-    )
+    tags = zip(("source", "medium", "name"), zip(*texts.CAMPAIGNS, strict=True), strict=True)
+    named = F.struct(*[texts.listed(told, F.col("campaign")).alias(tag) for tag, told in tags])
     return F.when(F.col("campaign") >= 0, named)
+
+
+def library() -> Column:
+    """What collected the event, by which the channel is known; null where a crawler did without."""
+    collected_by = texts.listed(texts.LIBRARIES, F.col("agent"))
+    return F.when(collected_by.isNotNull(), F.struct(collected_by.alias("name")))
+
+
+def page_name() -> Column:
+    """The name of a page that is loaded; null of all that is no page."""
+    landed = F.when(F.col("campaign") >= 0, F.lit("Landing Page")).otherwise(F.lit("Home"))
+    return F.when(F.col("name") == PAGED, landed)
+
+
+def traits() -> Column:
+    """What a log-in tells of the person; null of all others."""
+    told = F.struct(
+        texts.email("surname", "given_name", "email").alias("email"), texts.phone_e164("phone").alias("phone")
+    )
+    return F.when(F.col("name") == IDENTIFIED, told)
 
 
 def payload(settings: WorldSettings) -> Column:
@@ -75,6 +109,7 @@ def payload(settings: WorldSettings) -> Column:
     context = F.struct(
         F.struct(texts.device_id("device").alias("id")).alias("device"),
         campaign().alias("campaign"),
+        library().alias("library"),
         texts.listed((*texts.USER_AGENTS, *texts.BOT_AGENTS), F.col("agent")).alias("userAgent"),
         texts.network_address("network").alias("ip"),
     )
@@ -84,10 +119,12 @@ def payload(settings: WorldSettings) -> Column:
     )
     message = F.struct(
         texts.message_id("message").alias("messageId"),
-        F.lit("track").alias("type"),
+        texts.listed(texts.EVENT_TYPES, F.col("name")).alias("type"),
         texts.listed(texts.EVENT_NAMES, F.col("name")).alias("event"),
+        page_name().alias("name"),
         F.concat(F.lit("n-"), texts.hexadecimal("anonymous")).alias("anonymousId"),
         texts.account_id("account").alias("userId"),
+        traits().alias("traits"),
         context.alias("context"),
         properties.alias("properties"),
         texts.utc_text_with_millis("happened_at").alias("timestamp"),

@@ -8,7 +8,13 @@ from pyspark.sql import functions as F
 from jobs.simulate.names import LETTERS, SURNAMES
 
 EMAIL_DOMAINS = ("qq.com", "163.com", "126.com", "sina.com", "outlook.com", "gmail.com")
-CAMPAIGNS = (("baidu", "cpc"), ("wechat", "social"), ("newsletter", "email"), ("douyin", "video"))
+# Source, medium and name, as links are tagged (UTM).
+CAMPAIGNS = (
+    ("baidu", "cpc", "brand_search"),
+    ("wechat", "social", "official_account"),
+    ("newsletter", "email", "weekly_letter"),
+    ("douyin", "video", "short_videos"),
+)
 BAD_DATES = ("2025-02-31 10:00:00", "31/13/2024", "", "0000-00-00 00:00:00", "yesterday", "2024-13-01 08:15:00")
 BAD_PRICES = ("abc", "N/A")
 USER_AGENTS = (
@@ -21,6 +27,11 @@ USER_AGENTS = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/125.0 Safari/537.36",
     "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 Version/17.4 Safari/605.1.15",
 )
+# What collects the events of each agent, by its place in USER_AGENTS; crawlers run none of these.
+LIBRARIES = (
+    *("analytics-ios", "analytics.js", "analytics.js", "analytics-android"),
+    *("analytics-miniprogram", "analytics-miniprogram", "analytics.js", "analytics.js"),
+)
 DISTRICTS = ("朝阳区", "浦东新区", "西湖区", "南山区", "武侯区", "江汉区", "天河区", "海淀区")
 STREETS = ("人民路", "中山路", "解放路", "建设路", "和平街", "长江路", "文化路", "新华街", "花园路", "滨河路")
 BOT_AGENTS = (
@@ -30,12 +41,17 @@ BOT_AGENTS = (
     "Mozilla/5.0 (compatible; ShopCrawler/1.0; bot)",
 )
 FULL_WIDTH_DIGITS = "０１２３４５６７８９"
+# By the number of what happens: the kind of message, and of what is tracked its name.
+EVENT_TYPES = ("track", "track", "page", "identify")
 EVENT_NAMES = ("Product Viewed", "Order Completed")
 
 
 def listed(texts: Sequence[str], index: Column) -> Column:
-    """The text at this place of a list, counted from 0; null where the place is below 0."""
-    return F.when(index >= 0, F.element_at(F.array(*[F.lit(text) for text in texts]), index.cast("int") + 1))
+    """The text at this place of a list, counted from 0; null where the place is below 0 or behind its end."""
+    return F.when(
+        (index >= 0) & (index < len(texts)),
+        F.element_at(F.array(*[F.lit(text) for text in texts]), index.cast("int") + 1),
+    )
 
 
 def numbered(prefix: str, number: str, digits: int) -> Column:

@@ -7,7 +7,7 @@ import numpy as np
 from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate.assortment import assortment
 from jobs.simulate.contacts import NONE, Contacts
-from jobs.simulate.draws import Integers, Stream, chosen, happens, small_count, uniform, word_numbers
+from jobs.simulate.draws import Flags, Integers, Stream, chosen, happens, small_count, uniform, word_numbers
 from jobs.simulate.local_time import DAY_SECONDS, second_of_day, utc_seconds, wall_seconds_of
 from jobs.simulate.orders import ENTITY_SPAN, Orders, accounts_shown, arrivals, days_late, order_lines
 from jobs.simulate.outreach import campaigns as campaigns_of
@@ -22,7 +22,7 @@ PARTNER_DEVICE_USE = 0.3
 CAMPAIGN_SHARE = 0.15
 CAMPAIGN_COUNT = 4  # the length of the list in texts.py
 VIEW_BEFORE_ORDER_SECONDS = (60, 900)
-VIEWED, COMPLETED = 0, 1
+VIEWED, COMPLETED, PAGED, IDENTIFIED = range(4)  # places in texts.EVENT_TYPES
 REPEATED_KEY = 2**60  # added to the key of a click for the key of its repetition
 REPEATED_WITHIN_MS = 900
 AGENT_COUNT = 8  # the length of texts.USER_AGENTS
@@ -45,6 +45,25 @@ class Events:
     agent: Integers
     network: Integers
     happened_ms: Integers
+
+
+@dataclass(frozen=True, eq=False)
+class Visits:
+    """Some visits without an order, one entry per visit in each array; `owner` is the person's place in the crowd."""
+
+    owner: Integers
+    key: Integers
+    day: Integers
+    second: Integers
+    device: Integers
+    account: Integers
+    campaign: Integers
+    agent: Integers
+    network: Integers
+
+    def only(self, kept: Flags) -> "Visits":
+        """Those of the visits for which a condition holds."""
+        return Visits(**{name: values[kept] for name, values in vars(self).items()})
 
 
 def devices_used(settings: WorldSettings, known: Contacts, owners: Integers, keys: Integers) -> Integers:
@@ -92,31 +111,47 @@ def millis(settings: WorldSettings, days: Integers, seconds: Integers, keys: Int
     return moments
 
 
-def visit_events(settings: WorldSettings, crowd: People, known: Contacts) -> Events:
-    """The product views of all visits of these persons."""
+def visits(settings: WorldSettings, crowd: People, known: Contacts) -> Visits:
+    """All visits of these persons, but those in which they order."""
+    owner, key, day = arrivals(settings, crowd, crowd.visit_rate, Stream.VISIT_COUNT, Stream.VISIT_DAY)
+    logged_in = happens(settings.seed, Stream.VISIT_LOGGED_IN, key, LOGGED_IN_SHARE)
+    device = devices_used(settings, known, owner, key)
+    return Visits(
+        owner=owner,
+        key=key,
+        day=day,
+        second=second_of_day(hour_draws(settings, crowd, owner, Stream.VISIT_TIME, key)),
+        device=device,
+        account=np.where(logged_in, known.account[owner], NONE),
+        campaign=campaigns(settings, key),
+        agent=agents(settings, device),
+        network=networks(settings, device, key),
+    )
+
+
+def visit_events(settings: WorldSettings, crowd: People, come: Visits) -> Events:
+    """The product views of these visits."""
     seed, goods = settings.seed, assortment(settings)
-    owner, visit_key, day = arrivals(settings, crowd, crowd.visit_rate, Stream.VISIT_COUNT, Stream.VISIT_DAY)
-    counts = 1 + small_count(uniform(seed, Stream.VIEW_COUNT, visit_key), EXTRA_VIEWS)
+    counts = 1 + small_count(uniform(seed, Stream.VIEW_COUNT, come.key), EXTRA_VIEWS)
     visit = np.repeat(np.arange(len(counts)), counts)
     number = np.arange(len(visit)) - np.repeat(np.cumsum(counts) - counts, counts)
-    key = visit_key[visit] * VIEW_SPAN + number
-    logged_in = happens(seed, Stream.VISIT_LOGGED_IN, visit_key, LOGGED_IN_SHARE)
+    key = come.key[visit] * VIEW_SPAN + number
     gap = number * (20 + chosen(seed, Stream.VIEW_GAP, key, 40))
-    start = second_of_day(hour_draws(settings, crowd, owner, Stream.VISIT_TIME, visit_key))
-    web, week = np.full(len(key), settings.stores, dtype=np.int64), day[visit] // 7
-    draw = goods.draw_at(*product_draws(settings, crowd.person_id[owner[visit]], Stream.VIEW_PRODUCT, key), web, week)
-    device = devices_used(settings, known, owner, visit_key)
+    web, week = np.full(len(key), settings.stores, dtype=np.int64), come.day[visit] // 7
+    draw = goods.draw_at(
+        *product_draws(settings, crowd.person_id[come.owner[visit]], Stream.VIEW_PRODUCT, key), web, week
+    )
     return Events(
         key=2 * key,
         name=np.full(len(key), VIEWED, dtype=np.int64),
-        device=device[visit],
-        account=np.where(logged_in, known.account[owner], NONE)[visit],
+        device=come.device[visit],
+        account=come.account[visit],
         product=goods.chosen_products(draw, web, week),
         order_key=np.full(len(key), NONE, dtype=np.int64),
-        campaign=campaigns(settings, visit_key)[visit],
-        agent=agents(settings, device)[visit],
-        network=networks(settings, device, visit_key)[visit],
-        happened_ms=millis(settings, day[visit], np.minimum(start[visit] + gap, DAY_SECONDS - 1), key),
+        campaign=come.campaign[visit],
+        agent=come.agent[visit],
+        network=come.network[visit],
+        happened_ms=millis(settings, come.day[visit], np.minimum(come.second[visit] + gap, DAY_SECONDS - 1), key),
     )
 
 
@@ -160,10 +195,10 @@ def joined_events(parts: list[Events]) -> Events:
     return Events(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])})
 
 
-def all_events(settings: WorldSettings, crowd: People, known: Contacts, placed: Orders) -> Events:
-    """The events of all visits and of all online orders of these persons."""
-    visits = visit_events(settings, crowd, known)
-    return joined_events([visits, repeated_clicks(settings, visits), order_events(settings, known, placed)])
+def all_events(settings: WorldSettings, crowd: People, known: Contacts, come: Visits, placed: Orders) -> Events:
+    """What is done in these visits, and with these online orders of the same persons."""
+    views = visit_events(settings, crowd, come)
+    return joined_events([views, repeated_clicks(settings, views), order_events(settings, known, placed)])
 
 
 def received_ms(settings: WorldSettings, events: Events) -> Integers:

@@ -72,6 +72,9 @@ def found(spark: SparkSession) -> dict[str, Row]:
         viewed("other", 0.1, event_id="of another device"),
         viewed("late first", 0, arrived_at=TEN + dt.timedelta(days=2)),
         viewed("late first", 0.5),
+        # Pages that load and log-ins are no clicks.
+        *(viewed("loads", number / 10, "p", event_type="page") for number in range(3)),
+        *(viewed("logs in", number / 10, None, event_type="identify", event_name=None) for number in range(3)),
         # Bots.
         *every(40, 1.4, "forty a minute"),
         *every(39, 1.4, "thirty-nine a minute"),

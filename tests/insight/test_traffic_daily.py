@@ -15,7 +15,7 @@ MEASURES = """
 count(*) filter ({counts}),
 count(distinct device_token) filter ({counts}),
 count(distinct device_token) filter ({counts} and account_id is not null),
-count(*) filter ({counts} and product_id is not null and event_name is distinct from 'Order Completed'),
+count(*) filter ({counts} and event_type = 'track' and product_id is not null and event_name is distinct from 'Order Completed'),
 count(distinct (coalesce(device_token, ''), order_id)) filter ({counts} and order_id is not null)
 """
 QUERY = """
@@ -34,6 +34,7 @@ def random_events(seed: int, count: int) -> list[Row]:
     return [
         event(number) | {
             "source": draw.choice(("web", "app")),
+            "event_type": draw.choice(("track", "track", "page", "identify")),
             "event_name": draw.choice(("Product Viewed", "Order Completed", None)),
             "account_id": draw.choice((None, None, "a1", "a2")),
             "device_token": draw.choice((None, *(f"d{place}" for place in range(12)))),

@@ -14,6 +14,7 @@ from jobs.lakehouse.quality import REASONS, with_reject_reasons
 from jobs.lakehouse.settings import WorldSettings
 from jobs.lakehouse.sources import Source, read_sources
 from jobs.simulate import raw_files, truth
+from jobs.simulate.texts import BOT_AGENTS, CAMPAIGNS
 from tests.rows import CONF_DIR
 
 SETTINGS = WorldSettings(
@@ -99,6 +100,35 @@ def test_rows_read_as_their_silver_tables(spark: SparkSession, world: Path, name
         assert not reasons, [row.reason for row in reasons]
         keys = [name for name in contract.key if name != "revision"]
         assert rows.where(" or ".join(f"{key} is null" for key in keys)).isEmpty()
+
+
+def test_events_of_each_type_come_from_each_channel_with_their_campaign(spark: SparkSession, world: Path) -> None:
+    source = SOURCES["app_events"]
+    (mapping,) = source.tables["events"]
+    bronze = as_bronze(spark, world, source)
+    told = as_mapped(bronze, source, mapping, CONTRACTS["silver.events"]).dropDuplicates(["event_id"]).toPandas()
+    campaigns = ("campaign_source", "campaign_medium", "campaign_name")
+    for event_type in ("track", "page", "identify"):
+        rows = told[told["event_type"] == event_type]
+        assert set(rows["channel"].dropna()) == {"web", "app", "mini_program"}, event_type
+        brought = rows[list(campaigns)].dropna(how="all")
+        assert set(brought.itertuples(index=False, name=None)) == set(CAMPAIGNS), event_type
+    tracked, pages = told["event_type"] == "track", told["event_type"] == "page"
+    assert told.loc[tracked, "event_name"].notna().all()
+    assert set(told.loc[pages, "event_name"]) == {"Home", "Landing Page"}
+    assert told.loc[~tracked, ["product_id", "order_id"]].isna().all(axis=None)
+    logins = told[told["event_type"] == "identify"]
+    assert logins["event_name"].isna().all()
+    assert logins["account_id"].notna().all()
+    assert told["cookie_token"].str.startswith("n-").all()
+    assert (told["cookie_token"] != told["device_token"]).all(), "a cookie is told beside the device"
+    is_crawler = told["user_agent"].isin(BOT_AGENTS)
+    assert (told["channel"].isna() == is_crawler).all()
+    of_persons = bronze.select("type", "traits_email_token", "traits_phone_token").toPandas()
+    identified = of_persons.pop("type") == "identify"
+    assert of_persons[~identified].isna().all(axis=None)
+    assert of_persons.loc[identified, "traits_phone_token"].notna().all()
+    assert 0.3 < of_persons.loc[identified, "traits_email_token"].notna().mean() < 0.7
 
 
 def test_the_truth_is_written_beside_the_feeds(spark: SparkSession, tmp_path: Path) -> None:
