@@ -74,6 +74,7 @@ class Stream(StrEnum):
     VIEW_GAP = "view gap"
     EVENT_DELAY = "event delay"
     EVENT_COPY = "event copy"
+    STORE_TABLET = "store tablet"
     PAGE = "page"
     LOG_IN = "log-in"
     PRODUCT_PRICE = "product price"

@@ -19,6 +19,7 @@ EXTRA_VIEWS = 0.8
 LOGGED_IN_SHARE = 0.6
 SECOND_DEVICE_USE = 0.4
 PARTNER_DEVICE_USE = 0.3
+TABLET_SHARE = 0.01  # of the visits without an order, those on the tablet that lies in a store for everybody
 CAMPAIGN_SHARE = 0.15
 CAMPAIGN_COUNT = 4  # the length of the list in texts.py
 VIEW_BEFORE_ORDER_SECONDS = (60, 900)
@@ -79,6 +80,18 @@ def devices_used(settings: WorldSettings, known: Contacts, owners: Integers, key
     )
 
 
+def tablets(settings: WorldSettings) -> Integers:
+    """The number of the device that lies in each store, by the store's number."""
+    return word_numbers(settings.seed, "tablets", np.arange(settings.stores))
+
+
+def with_tablets(settings: WorldSettings, device: Integers, keys: Integers) -> Integers:
+    """The device of each visit, which for a few is the tablet of a store: one that hundreds share and that tells nothing of who is who."""
+    in_store = happens(settings.seed, Stream.STORE_TABLET, keys, TABLET_SHARE)
+    store = chosen(settings.seed, Stream.STORE_TABLET, keys, settings.stores, 1)
+    return np.where(in_store, tablets(settings)[store], device)
+
+
 def campaigns(settings: WorldSettings, keys: Integers) -> Integers:
     """The campaign that brought each visit, by its place in the list; NONE for most."""
     brought = happens(settings.seed, Stream.VISIT_CAMPAIGN, keys, CAMPAIGN_SHARE)
@@ -115,7 +128,7 @@ def visits(settings: WorldSettings, crowd: People, known: Contacts) -> Visits:
     """All visits of these persons, but those in which they order."""
     owner, key, day = arrivals(settings, crowd, crowd.visit_rate, Stream.VISIT_COUNT, Stream.VISIT_DAY)
     logged_in = happens(settings.seed, Stream.VISIT_LOGGED_IN, key, LOGGED_IN_SHARE)
-    device = devices_used(settings, known, owner, key)
+    device = with_tablets(settings, devices_used(settings, known, owner, key), key)
     return Visits(
         owner=owner,
         key=key,

@@ -9,7 +9,7 @@ from jobs.simulate.contacts import NONE, contacts
 from jobs.simulate.events import event_batch
 from jobs.simulate.openings import LOGIN_SHARE, PAGE_SHARE, login_events, page_events
 from jobs.simulate.people import people
-from jobs.simulate.visits import COMPLETED, IDENTIFIED, PAGED, VIEW_SPAN, visit_events, visits
+from jobs.simulate.visits import COMPLETED, IDENTIFIED, PAGED, TABLET_SHARE, VIEW_SPAN, tablets, visit_events, visits
 
 SETTINGS = WorldSettings(seed=13, customers=2000, weeks=40)
 PERSONS = np.arange(SETTINGS.customers)
@@ -78,5 +78,14 @@ def test_a_log_in_tells_of_its_own_person_and_nothing_else_does() -> None:
 
 def test_bots_and_rings_neither_load_pages_nor_log_in() -> None:
     opened = SEEN[SEEN["name"] > COMPLETED]
-    devices = np.concatenate([KNOWN.device, KNOWN.second_device, KNOWN.partner_device])
+    devices = np.concatenate([KNOWN.device, KNOWN.second_device, KNOWN.partner_device, tablets(SETTINGS)])
     assert np.isin(opened["device"], devices).all()
+
+
+def test_the_tablet_of_a_store_is_shared_by_many_and_nobody_orders_on_it() -> None:
+    on_tablet = SEEN[np.isin(SEEN["device"], tablets(SETTINGS))]
+    accounts = on_tablet[on_tablet["account"] != NONE].groupby("device")["account"].nunique()
+    assert len(accounts) == SETTINGS.stores
+    assert accounts.min() > 20
+    assert np.isin(COME.device, tablets(SETTINGS)).mean() == pytest.approx(TABLET_SHARE, abs=0.003)
+    assert (on_tablet["name"] != COMPLETED).all()
