@@ -34,8 +34,8 @@ JOB = Job(
     can_lack=(RECORD_LINKS, OVERRIDES),
 )
 PERSONAL_KINDS: Mapping[str, PersonalKind] = {
-    "phone": "phone", "email": "email", "open_id": "open_id", "union_id": "union_id", "device": "device_id", "payer": "payment_account",
-    "address": "address",
+    "phone": "phone", "email": "email", "open_id": "open_id", "union_id": "union_id", "device": "device_id", "cookie": "device_id",
+    "payer": "payment_account", "address": "address",
 }  # fmt: skip
 
 

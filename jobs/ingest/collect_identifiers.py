@@ -1,4 +1,4 @@
-"""Collect what is seen with each account (phones, e-mails, messenger ids, devices, payers, addresses) into silver identifiers."""
+"""Collect what is seen with each account (phones, e-mails, messenger ids, devices, cookies, payers, addresses) into silver identifiers."""
 
 import sys
 from functools import reduce
@@ -17,6 +17,7 @@ JOB = Job(
     can_lack=(ORDERS, LINES, PAYMENTS),
 )
 OF_ACCOUNTS = ("open_id", "union_id", "email", "phone")
+OF_EVENTS = ("device", "cookie")
 EVIDENCE = ("account_id", "identifier_kind", "identifier_value", "source", "_record_id", "seen_at", "arrived_at")
 
 
@@ -42,10 +43,13 @@ def seen_with_accounts(accounts: DataFrame) -> DataFrame:
 
 
 def seen_with_events(events: DataFrame) -> DataFrame:
-    """One row per event of an account on a device."""
-    return events.withColumns(
-        {"identifier_kind": F.lit("device"), "identifier_value": F.col("device_token"), "seen_at": F.col("event_at")}
-    ).select(*EVIDENCE)
+    """One row per event and identifier that it tells, the device or the cookie."""
+    told = [
+        F.struct(F.lit(kind).alias("identifier_kind"), F.col(f"{kind}_token").alias("identifier_value"))
+        for kind in OF_EVENTS
+    ]
+    seen = events.where("account_id is not null").withColumn("seen_at", F.col("event_at"))
+    return seen.select("*", F.inline(F.array(*told))).select(*EVIDENCE)
 
 
 def seen_with_payments(payments: DataFrame, orders: DataFrame) -> DataFrame:

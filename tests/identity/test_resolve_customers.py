@@ -87,6 +87,16 @@ def test_a_family_phone_joins_the_accounts_of_each_name_and_not_the_family(spark
     assert all(reason is None for reason in fates(edges).values())
 
 
+def test_a_cookie_joins_accounts_of_one_name_and_not_of_two(spark: SparkSession) -> None:
+    accounts = [named("ann web", "ann"), named("ann old", "ann"), named("bob", "bob"), named("nameless")]
+    rows = [seen("cookie", row["account_id"], "browser", place) for place, row in enumerate(accounts)]
+    edges, customer_ids = edges_and_ids(spark, accounts, rows)
+    assert held_now(customer_ids) == {frozenset({"ann web", "ann old"}), frozenset({"bob"}), frozenset({"nameless"})}
+    assert held_now(customer_ids, "customer_id_exact") == {frozenset({row["account_id"]}) for row in accounts}
+    assert {row["confidence"] for row in edges.collect()} == {IDENTITY.links["cookie"].confidence}
+    assert IDENTITY.links["cookie"].priority > IDENTITY.links["device"].priority
+
+
 def test_a_device_joins_by_name_alone_and_belongs_to_its_first_account(spark: SparkSession) -> None:
     accounts = [named("ann web", "ann"), named("ann old", "ann"), named("nameless"), named("nameless too")]
     rows = [seen("device", row["account_id"], "tablet", place) for place, row in enumerate(accounts)]

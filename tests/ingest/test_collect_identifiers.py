@@ -41,6 +41,14 @@ def test_identifiers_are_told_once_with_when_and_how_often(spark: SparkSession) 
         event(event_id="2", account_id="a", device_token="d1", event_at=NOON, arrived_at=NOON + 4 * DAY),
         event(event_id="3", account_id=None, device_token="d2"),
         event(event_id="4", account_id="a", device_token=None),
+        event(
+            event_id="5", account_id="a", device_token="d1", cookie_token="k1", event_at=NOON, arrived_at=NOON + 3 * DAY
+        ),
+        event(event_id="6", account_id="a", device_token="k2", cookie_token="k2", event_at=NOON, arrived_at=NOON + DAY),
+        event(
+            event_id="7", account_id="a", device_token="d1", cookie_token=" ", event_at=NOON, arrived_at=NOON + 5 * DAY
+        ),
+        event(event_id="8", account_id=None, device_token="d3", cookie_token="k3"),
     ]
     orders = [
         row_of("silver.orders", order_id="o1", account_id="a"),
@@ -71,7 +79,11 @@ def test_identifiers_are_told_once_with_when_and_how_often(spark: SparkSession) 
         for row in rows
     } == {
         ("phone", "p1"): ("a", NOON, NOON + 2 * DAY, 2, NOON + DAY),
-        ("device", "d1"): ("a", NOON, NOON + DAY, 2, NOON + 3 * DAY),
+        ("device", "d1"): ("a", NOON, NOON + DAY, 4, NOON + 3 * DAY),
+        ("cookie", "k1"): ("a", NOON, NOON, 1, NOON + 3 * DAY),
+        # Where no device is told the cookie stands for it, and is a cookie none the less.
+        ("device", "k2"): ("a", NOON, NOON, 1, NOON + DAY),
+        ("cookie", "k2"): ("a", NOON, NOON, 1, NOON + DAY),
         ("payer", "w1"): ("a", NOON, NOON, 2, NOON),
         ("address", "h1"): ("a", NOON, NOON, 2, NOON + DAY),
     }  # fmt: skip
