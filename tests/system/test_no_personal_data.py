@@ -1,32 +1,22 @@
 """A small world goes from raw files to silver, and no raw personal value stands anywhere outside of the sealed vault.
 
-What is made of silver, to gold and models, is looked at in test_no_personal_data_of_models, where the whole chain runs anyway.
+What is made of silver, to gold and models, is looked at in test_no_personal_data_of_the_chain, and of a cluster in
+test_no_personal_data_of_models.
 """
 
-import csv
-import gzip
-import json
-import os
 import shutil
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote_plus, unquote, urlparse
+from urllib.parse import quote_plus
 
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.lakehouse.needles import Needles, needles_of
-from jobs.lakehouse.personal_kinds import PersonalKind, normalised
-from jobs.lakehouse.quality import build_data_docs
 from jobs.lakehouse.scan import scan
 from jobs.lakehouse.settings import Settings
-from jobs.lakehouse.sources import Source, read_sources
+from jobs.lakehouse.sources import read_sources
 from tests.lakes import run_job, settings_in
 from tests.rows import CONF_DIR
+from tests.system.aftermath import Aftermath, aftermath_of
 from tests.system.canaries import largest, planted
 
 pytestmark = pytest.mark.long
@@ -51,24 +41,6 @@ JOBS = (
 )
 
 
-@dataclass(frozen=True)
-class Aftermath:
-    """What a run left on the disk, and every personal value of the files that it was made from."""
-
-    settings: Settings
-    folder: Path
-    lake: Path
-    values: list[tuple[PersonalKind, str]]
-    needles: Needles
-
-    @property
-    def everywhere(self) -> list[Path]:
-        """All that the run left, without the raw files, the simulated world's truth and the vault."""
-        own = [path for path in self.lake.iterdir() if path.name != "vault"]
-        beside = [path for path in self.folder.iterdir() if path.name not in ("lake", "data", "truth", "conf")]
-        return own + beside
-
-
 def conf_of_persons(folder: Path) -> Path:
     """The configuration with the world's feeds that have a personal field."""
     conf_dir = folder / "conf"
@@ -79,81 +51,17 @@ def conf_of_persons(folder: Path) -> Path:
     return conf_dir
 
 
-def records_of(source: Source, data: Path) -> Iterator[dict[str, Any]]:
-    """The records of a feed's files, read without the suite."""
-    for file in sorted(data.glob(source.files)):
-        if file.name.startswith("."):
-            continue
-        opened = gzip.open if file.suffix == ".gz" else open
-        # Of a file that was cut off, what can be read.
-        with suppress(EOFError), opened(file, "rt", encoding="utf-8", newline="") as lines:
-            if source.format == "json":
-                yield from (json.loads(line) for line in lines)
-            else:
-                yield from csv.DictReader(lines)
-
-
-def personal_values(settings: Settings) -> list[tuple[PersonalKind, str]]:
-    """Every distinct value of a personal field in the raw files."""
-    found: dict[tuple[PersonalKind, str], None] = {}
-    for source in read_sources(Path(settings.conf_dir), settings.dataset).values():
-        fields = [field for field in source.fields if field.personal]
-        for record in records_of(source, Path(settings.path("data"))) if fields else ():
-            for field in fields:
-                value: Any = record
-                for step in field.name.split("."):
-                    value = (value or {}).get(step)
-                if field.personal and value and normalised(field.personal, str(value)):
-                    found[field.personal, str(value)] = None
-    return list(found)
-
-
-@contextmanager
-def standard_error_in(file: Path) -> Iterator[None]:
-    """Keep what this process says on its standard error in a file."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with file.open("wb") as log:
-        os.dup2(log.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
-def dirt(data: Path) -> None:
-    """What goes wrong in deliveries: a row torn apart, a file without its header in whose first row values stand twice, a file cut off."""
-    accounts = sorted((data / "web_accounts").glob("*.csv"))[0]
-    lines = accounts.read_text("utf-8").splitlines()
-    (data / "web_accounts/torn.csv").write_text("\n".join([lines[0], lines[1] + ',"and","more"', lines[2]]), "utf-8")
-    (data / "web_accounts/headless.csv").write_text("\n".join([f"{lines[3]},{lines[3]}", lines[3], lines[4]]), "utf-8")
-    (data / "web_accounts/cut.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode())[:-50])
+def run_to_silver(spark: SparkSession, settings: Settings) -> None:
+    """The jobs that read raw files or what is made of them first."""
+    for name in JOBS:
+        run_job(spark, settings, name, settings.world.last_day)
 
 
 @pytest.fixture(scope="module")
 def aftermath(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Aftermath:
     folder = tmp_path_factory.mktemp("world")
     settings = settings_in(folder, "world", conf_of_persons(folder), SIZE)
-    run_date = settings.world.last_day
-    run_job(spark, settings, "simulate.write_world", run_date)
-    dirt(Path(settings.path("data")))
-    events = Path(unquote(urlparse(spark.conf.get("spark.eventLog.dir")).path))
-    before = {log: log.stat().st_size for log in events.rglob("*") if log.is_file()}
-    (folder / "logs").mkdir()
-    (folder / "event-logs").mkdir()
-    with standard_error_in(folder / "logs/stderr.log"):
-        for name in JOBS:
-            run_job(spark, settings, name, run_date)
-        build_data_docs(Path(settings.path("lake")) / "ops/data_docs", [])
-    for log in events.rglob("*"):
-        if log.is_file():
-            with log.open("rb") as told:
-                told.seek(before.get(log, 0))
-                (folder / "event-logs" / log.name).write_bytes(told.read())
-    values = personal_values(settings)
-    return Aftermath(settings, folder, Path(settings.path("lake")), values, needles_of(values))
+    return aftermath_of(spark, settings, folder, run_to_silver)
 
 
 def test_the_world_has_persons_to_hide(aftermath: Aftermath) -> None:
@@ -185,13 +93,7 @@ def test_the_vault_shows_none_in_clear(aftermath: Aftermath) -> None:
 
 def test_canaries_in_copies_of_what_was_left_are_found(aftermath: Aftermath, tmp_path: Path) -> None:
     """The same scan, on copies of real files of each kind into each of which a phone and a device have been planted."""
-    wanted = {
-        kind: next(number for number, value in enumerate(aftermath.values) if value[0] == kind)
-        for kind in ("phone", "device_id")
-    }
-    phone = (normalised("phone", aftermath.values[wanted["phone"]][1]) or "")[3:]
-    device = aftermath.values[wanted["device_id"]][1]
-    canary = f"+86 {phone[:3]} {phone[3:7]} {phone[7:]} {device.upper()}"
+    canary, wanted = aftermath.canary
     lake = aftermath.lake
     planted_files = [
         *[planted(largest(lake, f"{layer}/*/**/part-*.parquet"), tmp_path / layer, "Parquet values", canary)
@@ -205,7 +107,7 @@ def test_canaries_in_copies_of_what_was_left_are_found(aftermath: Aftermath, tmp
     ]  # fmt: skip
     report = scan([tmp_path], aftermath.needles)
     found = {(Path(finding.file), finding.number) for finding in report.findings}
-    assert found >= {(file, number) for file in planted_files for number in wanted.values()}
+    assert found >= {(file, number) for file in planted_files for number in wanted}
     statistics = {Path(finding.file) for finding in report.findings if finding.place.startswith("statistics of")}
     assert statistics == {planted_files[3]}
     assert report.undecoded == ()
