@@ -43,11 +43,14 @@ def renames(found: DataFrame, published: DataFrame, column: str) -> DataFrame:
     matched = matched.select("found_id", "kept_id").checkpoint()
     moved = matched.where("found_id <> kept_id")
     taken = moved.select(F.col("kept_id").alias("found_id"))
+    # A name that was given here before is nobody's own.
+    own = found.select(F.col(column).alias("found_id")).distinct()
     homeless = taken.join(matched.select("found_id"), on="found_id", how="left_anti")
+    homeless = homeless.join(own, on="found_id", how="left_semi")
     anew = F.concat(F.lit("c-"), F.substring(F.sha2(F.concat("found_id", F.lit("#"), F.lit("again")), 256), 1, 16))
     renamed = moved.unionByName(homeless.withColumn("kept_id", anew))
     held = _held(found, column, "found_id").select("found_id").distinct()
-    past = found.select(F.col(column).alias("found_id")).distinct()
+    past = own
     for others in (held, renamed.select("found_id")):
         past = past.join(others, on="found_id", how="left_anti")
     in_use = matched.select("kept_id").union(held.join(moved.select("found_id"), on="found_id", how="left_anti"))
