@@ -152,7 +152,15 @@ def timed(run: Callable[[Path, Path], None], source: Path, target: Path, minutes
     return time.monotonic() - began
 
 
-def measure(spark: SparkSession, folder: Path, nodes: int, engines: list[str], minutes: float, runs: int) -> None:
+def measure(
+    spark: SparkSession,
+    folder: Path,
+    nodes: int,
+    engines: list[str],
+    minutes: float,
+    runs: int,
+    contract: IdentitySettings,
+) -> None:
     """Run all engines on one graph and print a row of each."""
     src, dst = graph(nodes)
     cut = int(len(src) * (1 - INCREMENT_SHARE))
@@ -160,7 +168,7 @@ def measure(spark: SparkSession, folder: Path, nodes: int, engines: list[str], m
     write_edges(folder / "until_yesterday", src[:cut], dst[:cut])
     write_edges(folder / "today", src[cut:], dst[cut:])
     del src, dst
-    contract, alone = IdentitySettings(), IdentitySettings(engine="graphframes")
+    alone = IdentitySettings(engine="graphframes")
     before = folder / "components_of_yesterday"
     if INCREMENT in engines:
         by_suite(spark, contract)(folder / "until_yesterday", before)
@@ -197,13 +205,16 @@ def main() -> None:
     parser.add_argument("--engines", nargs="+", default=engines, choices=engines)
     parser.add_argument("--graphframes-minutes", type=float, default=15)
     parser.add_argument("--runs", type=int, default=3, help="of each engine but GraphFrames")
+    most = IdentitySettings().edges_per_process
+    parser.add_argument("--edges-per-process", type=int, default=most, help="of the suite; as in the settings")
     told = parser.parse_args()
+    contract = IdentitySettings(edges_per_process=told.edges_per_process)
     spark = open_session(load_settings("local", "world"), "benchmark of identity")
     spark.sparkContext.setCheckpointDir(str(told.folder.resolve() / "checkpoints"))
     print("| nodes | engine | seconds | components |\n| ---: | --- | ---: | ---: |")
     for nodes in told.nodes:
         with fresh(told.folder.resolve() / f"{nodes}") as folder:
-            measure(spark, folder, nodes, told.engines, told.graphframes_minutes, told.runs)
+            measure(spark, folder, nodes, told.engines, told.graphframes_minutes, told.runs, contract)
     spark.stop()
     shutil.rmtree(told.folder, ignore_errors=True)
 

@@ -45,6 +45,7 @@ from jobs.lakehouse.tables import Lake, Write, ensure_table, read_table, write_t
 CHECKOUT = Path(__file__).resolve().parents[1]
 ROWS_PER_FILE = 500_000
 FIELDS = ("messageId", "type", "event", "anonymousId", "userId", "phone", "product", "timestamp", "receivedAt")
+OPTIONAL = ("userId", "phone")
 PERSONAL: dict[str, PersonalKind] = {"phone": "phone", "anonymousId": "device_id"}
 FEED = {
     "source": "clicks",
@@ -53,7 +54,12 @@ FEED = {
     "format": "json",
     "arrival": "try_to_timestamp(receivedAt)",
     "fields": [
-        {"name": name, "description": f"{name}.", **({"personal": PERSONAL[name]} if name in PERSONAL else {})}
+        {
+            "name": name,
+            "description": f"{name}.",
+            "optional": name in OPTIONAL,
+            **({"personal": PERSONAL[name]} if name in PERSONAL else {}),
+        }
         for name in FIELDS
     ],
     "tables": {
