@@ -58,3 +58,13 @@ def test_a_value_of_too_many_accounts_is_told_before_an_account_of_too_many_valu
         ("a", "shop@x"): "too_many_accounts",
         ("a", "more@x"): "too_many_values",
     }
+
+
+def test_a_kind_that_is_less_sure_than_it_must_be_joins_nobody(spark: SparkSession) -> None:
+    links = {
+        "phone": LinkSettings(priority=1, confidence=0.95, min_confidence=0.96),
+        "email": LinkSettings(priority=2, confidence=0.95, min_confidence=0.95),
+    }
+    rows = [seen("a", "p", 0, "phone"), seen("b", "p", 1, "phone"), seen("a", "e", 0)]
+    found = fates(spark, rows, links)
+    assert found == {("a", "p"): "low_confidence", ("b", "p"): "low_confidence", ("a", "e"): None}

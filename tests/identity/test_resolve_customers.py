@@ -7,7 +7,6 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.identity.evidence import evidence_of
-from jobs.identity.links import judged
 from jobs.identity.resolution import resolved_all
 from jobs.identity.resolve_customers import all_changes, under_kept_ids
 from jobs.identity.stable_ids import OTHERWISE
@@ -119,21 +118,6 @@ def test_a_blocked_value_joins_nobody_and_belongs_to_nobody(spark: SparkSession)
     assert held_now(customer_ids) == {frozenset({"a"}), frozenset({"b"})}
     assert customer_ids.where("identifier_kind = 'phone'").count() == 0
     assert set(fates(edges).values()) == {"blocked_value"}
-
-
-def test_a_kind_that_is_less_sure_than_it_must_be_joins_nobody(spark: SparkSession) -> None:
-    unsure = {"phone": IDENTITY.links["phone"].model_copy(update={"min_confidence": 0.96})}
-    seen_rows = frame_of(spark, "silver.identifiers", phone("a", "p"), phone("b", "p"), seen("email", "a", "e"))
-    rows = seen_rows.withColumns(
-        {
-            "rule": F.col("identifier_kind"),
-            "account_origin": F.col("account_id"),
-            "identifier_origin": F.col("identifier_value"),
-        }
-    )
-    nothing = spark.createDataFrame([], "rule string, identifier_value string")
-    told = judged(rows, {**IDENTITY.links, **unsure}, nothing)
-    assert {row["rule"]: row["refusal_reason"] for row in told.collect()} == {"phone": "low_confidence", "email": None}
 
 
 def test_a_value_of_too_many_accounts_joins_the_first_to_arrive(spark: SparkSession) -> None:
