@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json
 from pyspark.sql import DataFrame
 
 # So many lines are read at once: where the keys are values, such as phones, each is a column of that height.
@@ -29,8 +31,6 @@ def thinned(lines: DataFrame) -> DataFrame:
 
 
 def _thinned_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    import pyarrow.compute as pc  # noqa: PLC0415 - the worker imports its own
-
     for batch in batches:
         for file in batch["file"].unique():
             values = batch["value"].filter(pc.equal(batch["file"], file))
@@ -47,8 +47,6 @@ def skeleton_of(lines: pa.Array) -> str | None:
     Args:
         lines: texts that begin an object, none of them null.
     """
-    import pyarrow.compute as pc  # noqa: PLC0415 - as above
-
     try:
         lines.validate(full=True)
         if pc.any(pc.match_substring_regex(lines, NOT_TO_TRUST)).as_py():
@@ -62,9 +60,6 @@ def skeleton_of(lines: pa.Array) -> str | None:
 
 def _schema(lines: pa.Array) -> pa.Schema:
     """The fields of the lines; raises ArrowInvalid where not each line is an object by itself."""
-    import pyarrow.compute as pc  # noqa: PLC0415 - as above
-    import pyarrow.json  # noqa: PLC0415 - as above
-
     text = pc.binary_join(pa.ListArray.from_arrays([0, len(lines)], lines), "\n")[0].as_buffer()
     options = pyarrow.json.ReadOptions(use_threads=False, block_size=text.size + 1)
     read = pyarrow.json.read_json(pa.BufferReader(text), read_options=options)

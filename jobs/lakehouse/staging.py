@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -47,7 +48,7 @@ class Staged:
     rows_rejected: int = 0
     rows_deduplicated: int = 0
 
-    @property
+    @cached_property
     def entering(self) -> DataFrame:
         """The rows as the table will have them."""
         valid = valid_rows(self.rows, self.contract) if self.is_judged else self.rows
