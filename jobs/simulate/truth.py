@@ -13,20 +13,22 @@ from pyspark.sql import functions as F
 from jobs.lakehouse.local_rows import local_rows
 from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate import texts
-from jobs.simulate.assortment import CATEGORIES, assortment, product_ids, store_ids
+from jobs.simulate.assortment import assortment, product_ids, store_ids
 from jobs.simulate.bad_actors import BAD_ACTOR_TABLES
 from jobs.simulate.batches import generated
 from jobs.simulate.contacts import NONE, contacts, partners
 from jobs.simulate.draws import Columns, Integers
 from jobs.simulate.events import event_batch
 from jobs.simulate.expectation import EXPECTED_ORDERS_SCHEMA, expected_orders, expected_units
+from jobs.simulate.feasts import feast_factor
 from jobs.simulate.folders import FileSystem, world_facts, written_once
 from jobs.simulate.holes import holes
 from jobs.simulate.local_time import HOUR_SECONDS, second_of_day
+from jobs.simulate.market import CATEGORIES, competitor_season
 from jobs.simulate.people import SHOWS_CARD_SHARE, people
 from jobs.simulate.responses import RESPONSE_TABLES
 from jobs.simulate.sales import sale_batch
-from jobs.simulate.seasons import season_factors
+from jobs.simulate.seasons import DAYS_OF_A_WEEK, season_factors
 from jobs.simulate.tastes import DROPOUT_CAUSES, tastes
 
 PERSON_SCHEMA = (
@@ -120,10 +122,16 @@ def identifiers(spark: SparkSession, settings: WorldSettings) -> DataFrame:
 
 
 def calendar(spark: SparkSession, settings: WorldSettings) -> DataFrame:
-    """One row per day, through the last one that the truth foresees: the season factor that all customers share."""
+    """One row per day, through the last one that the truth foresees: the season factor that all customers share.
+
+    `feast_factor` and `competitor_factor` are parts of it: what holidays, and a competitor's prices, do to all demand.
+    """
     factors = season_factors(settings)
-    rows = [(settings.start_date + timedelta(days=day), float(factor)) for day, factor in enumerate(factors)]
-    return local_rows(spark, rows, "date date, season_factor double").coalesce(1)
+    of_competitor = competitor_season(settings, np.arange(len(factors)) // DAYS_OF_A_WEEK)
+    days = [settings.start_date + timedelta(days=number) for number in range(len(factors))]
+    rows = list(zip(days, factors.tolist(), map(feast_factor, days), of_competitor.tolist(), strict=True))
+    schema = "date date, season_factor double, feast_factor double, competitor_factor double"
+    return local_rows(spark, rows, schema).coalesce(1)
 
 
 def demand(spark: SparkSession, settings: WorldSettings) -> DataFrame:
