@@ -25,6 +25,7 @@ from jobs.simulate.folders import FileSystem, world_facts, written_once
 from jobs.simulate.holes import holes
 from jobs.simulate.local_time import HOUR_SECONDS, second_of_day
 from jobs.simulate.market import CATEGORIES, competitor_season
+from jobs.simulate.outreach import CHANNELS, preferred_channels
 from jobs.simulate.people import SHOWS_CARD_SHARE, people
 from jobs.simulate.responses import RESPONSE_TABLES
 from jobs.simulate.sales import sale_batch
@@ -35,7 +36,7 @@ PERSON_SCHEMA = (
     "person_id long, joined_day int, dropout_day int, order_rate_per_day double, dropout_rate_per_day double,"
     " visit_rate_per_day double, online_share double, online_identified_share double, store_identified_share double,"
     " home_store int, household_id long, category int, favourite_hour int, price_sensitivity double,"
-    " is_return_abuser boolean, cause int"
+    " is_return_abuser boolean, cause int, contact_channel int"
 )
 FEEDS = ("web_orders", "pos_receipts", "app_events")
 FEED_COUNTS = ("true_rows", "duplicate_rows", "near_duplicate_rows", "bad_rows")
@@ -69,6 +70,7 @@ def person_batch(settings: WorldSettings, persons: Integers) -> Columns:
         "price_sensitivity": liked.price_sensitivity,
         "is_return_abuser": liked.is_return_abuser,
         "cause": liked.dropout_cause,
+        "contact_channel": preferred_channels(settings, persons),
     }
 
 
@@ -93,6 +95,7 @@ def persons(spark: SparkSession, settings: WorldSettings) -> DataFrame:
         texts.listed(CATEGORIES, F.col("category")).alias("favourite_category"),
         *("favourite_hour", "price_sensitivity", "is_return_abuser"),
         texts.listed(DROPOUT_CAUSES, F.col("cause")).alias("dropout_cause"),
+        texts.listed(CHANNELS, F.col("contact_channel")).alias("preferred_contact_channel"),
     )
 
 
