@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
 
 from jobs.lakehouse.measures import Floats
 
@@ -63,6 +63,14 @@ def identified_orders(persons: pd.DataFrame, season: Floats, moved_online: Mappi
         return np.outer(season, usual)
     moved = pd.DataFrame(moved_online)[persons["home_store_id"].tolist()].to_numpy(dtype=float)
     return season[:, None] * (usual + moved * rate * (1 - online) * (by_web - by_store))
+
+
+def moved_by_store(rows: Iterable[Row]) -> dict[str, list[float]]:
+    """Of each store, the share of its orders that rain moves to the web shop, day by day, from the rows of the truth in order."""
+    moved: dict[str, list[float]] = {}
+    for row in rows:
+        moved.setdefault(row["store_id"], []).append(float(row["moved_online_share"]))
+    return moved
 
 
 def with_silence_probability(

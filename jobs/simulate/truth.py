@@ -217,7 +217,9 @@ def write_truth(spark: SparkSession, settings: WorldSettings, folder: str, actio
 
     Raises:
         WorldExistsError: the folder holds the truth of other settings, or something else.
+        UnknownYearError: the world lasts into a year whose holidays nobody knows here.
     """
+    season_factors(settings)  # an unknown year is refused before anything is written
 
     def write(_: FileSystem, target: str) -> None:
         write_tables(spark, settings, target)

@@ -5,9 +5,9 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import Row, SparkSession
 
-from jobs.evaluate.best_possible import identified_orders, silence_probability, with_silence_probability
+from jobs.evaluate.best_possible import identified_orders, moved_by_store, silence_probability, with_silence_probability
 from jobs.lakehouse.measures import Floats
 
 DRAWS = 20_000
@@ -89,6 +89,13 @@ def test_an_order_that_rain_moves_to_the_web_shop_carries_the_identity_that_orde
     assert identified_orders(persons, np.ones(3), {}) == pytest.approx(np.tile(0.1 * identified[0], (3, 1)))
     with pytest.raises(KeyError, match="S002"):
         identified_orders(persons, np.ones(3), {"S001": [0.0, 0.0, 0.0]})
+
+
+def test_what_rain_moves_is_told_by_store_and_day() -> None:
+    days = [(day, store) for day in (1, 2) for store in ("S001", "S002")]
+    rows = [Row(date=dt.date(2025, 3, day), store_id=store, moved_online_share=day / 10) for day, store in days]
+    assert moved_by_store(rows) == {"S001": [0.1, 0.2], "S002": [0.1, 0.2]}
+    assert moved_by_store([]) == {}
 
 
 def test_of_each_person_only_the_orders_count_that_carry_their_identity(spark: SparkSession) -> None:

@@ -3,10 +3,12 @@
 import datetime as dt
 from functools import cache
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import pandas as pd
 import pytest
+from pyspark.sql import SparkSession
 
 from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate.draws import Integers
@@ -15,7 +17,9 @@ from jobs.simulate.market import competitor_season
 from jobs.simulate.orders import organic_orders
 from jobs.simulate.outside import holiday_rows
 from jobs.simulate.people import people
+from jobs.simulate.raw_files import write_raw_files
 from jobs.simulate.seasons import day_count, season_factors
+from jobs.simulate.truth import write_truth
 
 SETTINGS = WorldSettings(seed=17, customers=100_000, weeks=80, truth_weeks_ahead=4)
 
@@ -41,6 +45,13 @@ def test_lunar_feasts_come_after_twelve_or_thirteen_moons(name: str) -> None:
     assert apart <= {354, 355, 383, 384, 385}
     with pytest.raises(UnknownYearError, match=r"2041.*start_date"):
         feast.day_in(2041)
+
+
+def test_a_world_of_unknown_years_is_refused_before_anything_is_written() -> None:
+    too_late = SETTINGS.model_copy(update={"start_date": dt.date(2040, 6, 4)})
+    for write in (write_raw_files, write_truth):
+        with pytest.raises(UnknownYearError, match="2041"):
+            write(cast(SparkSession, None), too_late, "nowhere")
 
 
 def test_known_days_of_lunar_feasts() -> None:
