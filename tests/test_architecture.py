@@ -42,7 +42,7 @@ ROWS_TO_THE_DRIVER = {
     "simulate/merchandise.py": "one row per product, store and week of the assortment",
     "train/train_churn.py": "dates of the panel, bins of a calibration, five example rows",
     "train/train_demand.py": "13 horizons, series of the plot, five example rows",
-    "evaluate/measure_promises.py": "one row per feed and per day of the calendar",
+    "evaluate/measure_promises.py": "one row per feed, per day of the calendar and per store and day of a label window",
     "evaluate/true_marks.py": "two kinds of feed, and one row per column that is repaired",
 }
 TO_THE_DRIVER = ("collect", "toPandas", "toArrow", "toLocalIterator")

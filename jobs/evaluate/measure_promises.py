@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from jobs.evaluate.best_possible import with_silence_probability
+from jobs.evaluate.best_possible import moved_by_store, with_silence_probability
 from jobs.evaluate.scoreboard import Score, counted, score_rows, scored
 from jobs.evaluate.true_customers import account_persons, customer_persons, identity_scores
 from jobs.evaluate.true_households import household_scores
@@ -155,6 +155,14 @@ def _better(recency: float, logistic: float) -> tuple[str, float]:
     return max(("recency rule", recency), ("logistic regression", logistic), key=lambda baseline: baseline[1])
 
 
+def weather_rows(run: Run, first: dt.date, last: dt.date) -> list[Row]:
+    """One row per day and store of what rain does to orders; a truth from before it was told has none."""
+    if not folder_exists(run.spark, f"{run.settings.path('truth')}/weather"):
+        return []
+    days = truth(run, "weather").where(F.col("date").between(F.lit(first), F.lit(last)))
+    return days.orderBy("date").collect()
+
+
 def churn_against_truth(run: Run, rows: DataFrame, test_date: dt.date, accounts: DataFrame) -> Score:
     """The champion's share of the best possible AUC, on the same rows."""
     churn = run.part(ChurnSettings)
@@ -164,7 +172,8 @@ def churn_against_truth(run: Run, rows: DataFrame, test_date: dt.date, accounts:
     )
     days = truth(run, "calendar").where(F.col("date").between(F.lit(first), F.lit(last))).orderBy("date")
     season = [float(row["season_factor"]) for row in days.select("season_factor").collect()]
-    best = with_silence_probability(truth(run, "persons"), test_date, churn.gap_days, season)
+    moved = moved_by_store(weather_rows(run, first, last))
+    best = with_silence_probability(truth(run, "persons"), test_date, churn.gap_days, season, moved)
     persons = customer_persons(run.read("silver.customer_ids"), accounts, F.lit(end_of_day(test_date, run.time_zone)))
     known = rows.join(persons, on="customer_id", how="inner").join(best, on="person_id", how="inner")
     known = run.keep(cached(known))
