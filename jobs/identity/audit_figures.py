@@ -121,7 +121,7 @@ def figures(
     """
     fed = accounts.withColumn("feed", F.substring_index("account_id", ":", 1))
     month = F.date_format("changed_at", "yyyy-MM").alias("month")
-    by_month = changes.select(
+    by_month = changes.where("level = 'customer_id'").select(
         month, *[(F.col("change_kind") == kind).cast("int").alias(kind) for kind in KINDS_OF_CHANGE]
     )
     place = F.replace("month", F.lit("-"), F.lit(""))

@@ -93,7 +93,8 @@ def explain(options: argparse.Namespace) -> int:
     members = held_by(ids, options.customer_id).count()
     if not members:
         changes = _table(spark, settings, "silver.identity_changes")
-        later = changes.where(F.col("from_customer_id") == options.customer_id).orderBy("changed_at", "to_customer_id")
+        of_all = changes.where("level = 'customer_id'").where(F.col("from_customer_id") == options.customer_id)
+        later = of_all.orderBy("changed_at", "to_customer_id")
         became = [row["to_customer_id"] for row in later.limit(SHOWN_EDGES).collect()]
         told = f"holds no account any more; they went to {', '.join(became)}" if became else "is not known"
         raise DataError(f"customer {options.customer_id} {told}")

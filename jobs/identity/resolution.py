@@ -116,6 +116,7 @@ def as_customer_ids(history: DataFrame, placed: DataFrame) -> DataFrame:
         F.col("customer_id").alias("_minted_id"),
         F.col("customer_id_exact").alias("_minted_id_exact"),
         F.col("ended_by").alias("_ended_by"),
+        F.col("ended_by_exact").alias("_ended_by_exact"),
     )
 
 

@@ -2,15 +2,18 @@
 
 import sys
 from collections.abc import Mapping, Set
+from functools import reduce
 from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from jobs.identity.causes import Judged, with_causes
+from jobs.identity.changes import KEY, SHIFT, as_changes, as_moves, as_renames, with_level
 from jobs.identity.evidence import ACCOUNTS, IDENTIFIERS, OVERRIDES, RECORD_LINKS, TABLES, Evidence, Links, evidence_of
 from jobs.identity.increment import incremented
 from jobs.identity.resolution import Resolved, resolved_all
-from jobs.identity.stable_ids import IDS, as_changes, as_moves, as_renames, renames, with_kept_ids
+from jobs.identity.stable_ids import IDS, renames, with_kept_ids
 from jobs.identity.touched import changed_accounts, touched_accounts
 from jobs.lakehouse.basis import changed_inputs, read_before
 from jobs.lakehouse.caching import checkpoints, few
@@ -40,10 +43,10 @@ PERSONAL_KINDS: Mapping[str, PersonalKind] = {
 
 
 class Renamed(NamedTuple):
-    """What of the analytic ids is another than found, or than published.
+    """What of the ids is another than found, or than published.
 
     Args:
-        ids: the rows of `renames`.
+        ids: the rows of `renames`, with the `level` that they are about.
         before: the customer ids as they were published last.
     """
 
@@ -67,7 +70,7 @@ def _token(run: Run, rule: str, value: str) -> str:
 
 
 def under_kept_ids(found: DataFrame, published: DataFrame | None) -> tuple[DataFrame, Renamed | None]:
-    """The customer ids under the names that were published, and what of the analytic ones is another than found, or than published.
+    """The customer ids under the names that were published, and what of them is another than found, or than published.
 
     Needs a checkpoint folder.
 
@@ -79,11 +82,16 @@ def under_kept_ids(found: DataFrame, published: DataFrame | None) -> tuple[DataF
         return found, None
     renamed = [few(renames(found, published, column).checkpoint()) for column in IDS]
     # What changed is read off the ids several times.
-    return with_kept_ids(found, renamed).checkpoint(), Renamed(renamed[0], published)
+    leveled = [ids.withColumn("level", F.lit(level)) for level, ids in zip(IDS, renamed, strict=True)]
+    return with_kept_ids(found, renamed).checkpoint(), Renamed(reduce(DataFrame.unionByName, leveled), published)
 
 
 def all_changes(
-    customer_ids: DataFrame, renamed: Renamed | None, written: DataFrame | None, as_of: Column
+    customer_ids: DataFrame,
+    renamed: Renamed | None,
+    written: DataFrame | None,
+    as_of: Column,
+    judged: Judged | None = None,
 ) -> DataFrame:
     """All merges and splits that the history tells, and all that was ever written down: renames, and moves that the history tells no more.
 
@@ -94,19 +102,22 @@ def all_changes(
         renamed: what `under_kept_ids` tells of this run.
         written: the changes as they were published last.
         as_of: the end of the run's day.
+        judged: the links before and now, which tell why; None where nothing is known of them.
     """
-    changes = as_changes(customer_ids).checkpoint()
-    names, pair = changes.columns, ["from_customer_id", "to_customer_id"]
-    told = changes
+    told = as_changes(customer_ids).checkpoint()
+    names, before = told.columns, None if written is None else with_level(written).select(*told.columns)
     if renamed is not None:
-        told = told.unionByName(as_moves(renamed.before, customer_ids, changes, as_of).select(*names)).checkpoint()
+        moves = as_moves(renamed.before, customer_ids, told, as_of).checkpoint()
         # That one id became the other is told once.
-        known = told.select(*pair) if written is None else told.select(*pair).union(written.select(*pair))
-        kept = as_renames(renamed.ids, customer_ids, as_of).select(*names)
-        told = told.unionByName(kept.join(known, on=pair, how="left_anti"))
-    if written is None:
+        known = [rows.select(*SHIFT) for rows in (told, moves, before) if rows is not None]
+        kept = as_renames(renamed.ids, customer_ids, as_of)
+        kept = kept.join(reduce(DataFrame.unionByName, known), on=list(SHIFT), how="left_anti")
+        untold = moves.unionByName(kept).checkpoint()
+        found = with_causes(untold, renamed.before, customer_ids, judged)
+        told = told.unionByName(found.select(*names)).checkpoint()
+    if before is None:
         return told
-    return told.unionByName(written.select(*names).join(told, on=["changed_at", *pair], how="left_anti"))
+    return told.unionByName(before.join(told, on=list(KEY), how="left_anti"))
 
 
 def rotated_tokens(values: DataFrame | None) -> DataFrame | None:
@@ -183,10 +194,14 @@ def build(run: Run) -> None:
     touched = touched_since(run, now, rotated, published, settings, blocked)
     if published is None or touched is None:
         found, before, rest = resolved_all(now, settings, blocked), run.previous(IDS_TABLE), None
+        links = found.edges
     else:
         found, before, rest = incremented(now, published, touched, settings, blocked)
+        links = found.edges.unionByName(rest.edges, allowMissingColumns=True)
     customer_ids, renamed = under_kept_ids(found.customer_ids, before)
-    changes = all_changes(customer_ids, renamed, run.previous(CHANGES), F.lit(run.as_of))
+    edges = run.previous(EDGES_TABLE)
+    judged = None if edges is None else Judged(edges, links, now.words, settings.links)
+    changes = all_changes(customer_ids, renamed, run.previous(CHANGES), F.lit(run.as_of), judged)
     run.publish(CHANGES, changes.select(*run.contract(CHANGES).column_names))
     resolved = found._replace(customer_ids=customer_ids)
     for table, rows, stay in zip(RESOLVED, resolved, rest or [None] * len(RESOLVED), strict=True):
