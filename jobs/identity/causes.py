@@ -40,6 +40,26 @@ class Judged(NamedTuple):
     links: Links
 
 
+def judged_since(
+    published: DataFrame | None, found: DataFrame, touched: DataFrame | None, words: Words, links: Links
+) -> Judged | None:
+    """The links before and now; None before the first run.
+
+    Args:
+        published: rows of silver.identity_edges as they were published last.
+        found: the links of those who were resolved anew.
+        touched: these, by `account_id`; all others keep the links that were published. None where it is all.
+        words: what persons said of pairs of accounts.
+        links: the settings of each kind of link.
+    """
+    if published is None:
+        return None
+    if touched is not None:
+        stay = published.join(touched.select("account_id"), on="account_id", how="left_anti")
+        found = found.unionByName(stay, allowMissingColumns=True)
+    return Judged(published, found, words, links)
+
+
 def with_causes(shifts: DataFrame, before: DataFrame, now: DataFrame, judged: Judged | None) -> DataFrame:
     """The changes with `cause` and `cause_detail`: the rule of the strongest link that parted, or joined, the accounts they are about.
 

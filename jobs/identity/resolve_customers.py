@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.identity.causes import Judged, with_causes
+from jobs.identity.causes import Judged, judged_since, with_causes
 from jobs.identity.changes import KEY, SHIFT, as_changes, as_moves, as_renames, with_level
 from jobs.identity.evidence import ACCOUNTS, IDENTIFIERS, OVERRIDES, RECORD_LINKS, TABLES, Evidence, Links, evidence_of
 from jobs.identity.increment import incremented
@@ -86,14 +86,14 @@ def under_kept_ids(found: DataFrame, published: DataFrame | None) -> tuple[DataF
     return with_kept_ids(found, renamed).checkpoint(), Renamed(reduce(DataFrame.unionByName, leveled), published)
 
 
-def all_changes(
+def new_changes(
     customer_ids: DataFrame,
     renamed: Renamed | None,
     written: DataFrame | None,
     as_of: Column,
     judged: Judged | None = None,
 ) -> DataFrame:
-    """All merges and splits that the history tells, and all that was ever written down: renames, and moves that the history tells no more.
+    """The merges and splits that the history tells, moves that it tells no more, and renames; of each of the two ids.
 
     Needs a checkpoint folder.
 
@@ -105,19 +105,31 @@ def all_changes(
         judged: the links before and now, which tell why; None where nothing is known of them.
     """
     told = as_changes(customer_ids).checkpoint()
-    names, before = told.columns, None if written is None else with_level(written).select(*told.columns)
-    if renamed is not None:
-        moves = as_moves(renamed.before, customer_ids, told, as_of).checkpoint()
-        # That one id became the other is told once.
-        known = [rows.select(*SHIFT) for rows in (told, moves, before) if rows is not None]
-        kept = as_renames(renamed.ids, customer_ids, as_of)
-        kept = kept.join(reduce(DataFrame.unionByName, known), on=list(SHIFT), how="left_anti")
-        untold = moves.unionByName(kept).checkpoint()
-        found = with_causes(untold, renamed.before, customer_ids, judged)
-        told = told.unionByName(found.select(*names)).checkpoint()
-    if before is None:
+    if renamed is None:
         return told
-    return told.unionByName(before.join(told, on=list(KEY), how="left_anti"))
+    moves = as_moves(renamed.before, customer_ids, told, as_of).checkpoint()
+    # That one id became the other is told once.
+    known = [told, moves] if written is None else [told, moves, with_level(written)]
+    kept = as_renames(renamed.ids, customer_ids, as_of)
+    kept = kept.join(
+        reduce(DataFrame.unionByName, [rows.select(*SHIFT) for rows in known]), on=list(SHIFT), how="left_anti"
+    )
+    untold = with_causes(moves.unionByName(kept).checkpoint(), renamed.before, customer_ids, judged)
+    return told.unionByName(untold.select(*told.columns)).checkpoint()
+
+
+def all_changes(
+    customer_ids: DataFrame,
+    renamed: Renamed | None,
+    written: DataFrame | None,
+    as_of: Column,
+    judged: Judged | None = None,
+) -> DataFrame:
+    """What `new_changes` tells, and all others that were ever written down. Needs a checkpoint folder."""
+    told = new_changes(customer_ids, renamed, written, as_of, judged)
+    if written is None:
+        return told
+    return told.unionByName(with_level(written).select(*told.columns).join(told, on=list(KEY), how="left_anti"))
 
 
 def rotated_tokens(values: DataFrame | None) -> DataFrame | None:
@@ -194,13 +206,10 @@ def build(run: Run) -> None:
     touched = touched_since(run, now, rotated, published, settings, blocked)
     if published is None or touched is None:
         found, before, rest = resolved_all(now, settings, blocked), run.previous(IDS_TABLE), None
-        links = found.edges
     else:
         found, before, rest = incremented(now, published, touched, settings, blocked)
-        links = found.edges.unionByName(rest.edges, allowMissingColumns=True)
     customer_ids, renamed = under_kept_ids(found.customer_ids, before)
-    edges = run.previous(EDGES_TABLE)
-    judged = None if edges is None else Judged(edges, links, now.words, settings.links)
+    judged = judged_since(run.previous(EDGES_TABLE), found.edges, touched, now.words, settings.links)
     changes = all_changes(customer_ids, renamed, run.previous(CHANGES), F.lit(run.as_of), judged)
     run.publish(CHANGES, changes.select(*run.contract(CHANGES).column_names))
     resolved = found._replace(customer_ids=customer_ids)

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from jobs.identity.causes import Judged
+from jobs.identity.causes import judged_since
 from jobs.identity.evidence import TABLES as INPUTS
 from jobs.identity.evidence import Evidence, evidence_of
 from jobs.identity.increment import Increment, incremented
@@ -64,14 +64,12 @@ def tables_of(
     as_of: dt.datetime,
     words: Words,
     increment: Increment | None = None,
+    touched: DataFrame | None = None,
 ) -> dict[str, list[tuple[Any, ...]]]:
     """The rows of each table that the job writes, in order."""
     published, written = (before[TABLES[0]], before[TABLES[3]]) if before else (None, None)
     customer_ids, renamed = under_kept_ids(found.customer_ids, increment.before if increment else published)
-    edges = (
-        found.edges if increment is None else found.edges.unionByName(increment.rest.edges, allowMissingColumns=True)
-    )
-    judged = Judged(before[TABLES[1]], edges, words, RULES.links) if before else None
+    judged = judged_since(before[TABLES[1]] if before else None, found.edges, touched, words, RULES.links)
     changes = all_changes(customer_ids, renamed, written, F.lit(as_of), judged)
     frames = [(name, rows) for name, rows in zip(TABLES, (customer_ids, *found[1:], changes), strict=True)]
     # What stays is told beside what was found, and neither has a row of the other.
@@ -109,7 +107,7 @@ def tables_of_increment(
     changed = changed_accounts(before, now).checkpoint()
     touched = touched_accounts(before, now, changed, state.components, settings.links, blocked).checkpoint()
     increment = incremented(now, state, touched, settings, blocked)
-    return tables_of(increment.found, published, as_of, now.words, increment), touched.count()
+    return tables_of(increment.found, published, as_of, now.words, increment, touched), touched.count()
 
 
 def hold_against_full(spark: SparkSession, seed: int, days: int, worlds_count: int = 40) -> tuple[int, int]:
