@@ -52,6 +52,8 @@ class IdentitySettings(Part):
     max_links_per_component: int = Field(
         2_000, ge=1, description="a component with more links is suspicious; none of them joins"
     )
+    max_accounts_per_component: int = Field(500, ge=1, description="one of more accounts is, too")
+    max_names_per_component: int = Field(50, ge=1, description="and one whose accounts have more names")
     max_touched_share: float = Field(
         0.25,
         ge=0,

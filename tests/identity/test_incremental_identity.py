@@ -35,6 +35,7 @@ RULES = HOUSE.model_copy(
     update={
         "links": {rule: link.model_copy(update=NARROW.get(rule, {})) for rule, link in HOUSE.links.items()},
         "max_links_per_component": 14,
+        "max_accounts_per_component": 6,
     }
 )
 OTHER_RULES = RULES.model_copy(
@@ -162,7 +163,8 @@ def test_nothing_that_comes_later_changes_who_was_who(spark: SparkSession) -> No
         worlds.next_day()
     blocked = spark.createDataFrame(BLOCKED, "rule string, identifier_value string")
     # A component that grows suspicious is put aside with all its past.
-    settings = RULES.model_copy(update={"max_links_per_component": HOUSE.max_links_per_component})
+    limits = ("max_links_per_component", "max_accounts_per_component")
+    settings = RULES.model_copy(update={name: getattr(HOUSE, name) for name in limits})
     rows = {name: worlds.rows(name) for name in worlds.tables}
     after = resolved_all(evidence_in(spark, worlds, settings), settings, blocked).customer_ids.checkpoint()
     for day in (PAST_DAYS // 3, PAST_DAYS, PAST_DAYS + 3):
