@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from jobs.identity.linking import Resources, linked_pairs
 from jobs.identity.linking_choice import PAIR_COLUMNS, REJECT
+from jobs.identity.linking_faults import faults_of
 from jobs.lakehouse.deletions import is_deletion
 from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.job import Job
@@ -30,6 +31,8 @@ JOB = Job(
     can_lack=(STORES,),
 )
 PERSONAL = ("name", "birth_date", "phone")
+# What linking is told of an account.
+TOLD = (*PERSONAL, "city", "registered_on")
 PAIR_SCHEMA = (
     "left_account_id string, right_account_id string, match_probability double, match_weight double, decision string"
 )
@@ -175,6 +178,10 @@ def build(run: Run) -> None:
     if settings.rules is None:
         raise ConfigurationError(
             f"{run.settings.conf_dir}/linking/accounts.yaml is missing: it says how accounts are compared"
+        )
+    if faults := faults_of(settings.rules, TOLD):
+        raise ConfigurationError(
+            f"{run.settings.conf_dir}/linking/accounts.yaml, or linking.rules of dataset {run.dataset}: {'; '.join(faults)}"
         )
     stores = run.read(STORES) if run.has(STORES) else None
     accounts = run.read("silver.accounts")

@@ -140,6 +140,19 @@ def test_more_accounts_than_one_process_holds_are_refused(spark: SparkSession) -
         link_records.as_pairs(told, values, keys, model, LinkingSettings(most_records=2))
 
 
+def test_rules_that_do_not_fit_accounts_are_told_by_file_and_key(
+    spark: SparkSession, settings: MakeSettings, tmp_path: Path
+) -> None:
+    written(tmp_path)
+    rules = {"rules": {"columns": {"email": {"kind": "text"}}}}
+    made = settings("club", conf_with(tmp_path, "club", {"members": FEED}, linking=rules))
+    for name in ("ingest.load_files", "ingest.clean_accounts"):
+        run_job(spark, made, name)
+    told = r"linking/accounts\.yaml, or linking\.rules of dataset club: columns\.email: the records tell no email, but birth_date, city"
+    with pytest.raises(ConfigurationError, match=told):
+        run_job(spark, made, "identity.link_records")
+
+
 def test_only_what_was_told_first_counts_and_a_store_has_its_city(spark: SparkSession) -> None:
     accounts = [
         account(account_id="a", revision=1, arrived_at=FIRST, phone_token="p1", store_id="S1"),
