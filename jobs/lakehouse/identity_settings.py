@@ -11,7 +11,7 @@ from jobs.lakehouse.part import Part
 # Links between two accounts, without a value that others could share.
 PAIRS = ("record_link", "override")
 OF_VALUES = {"max_accounts", "max_per_account", "max_per_customer", "confidence", "blocked_values"}
-Attribute = Literal["name", "phone", "email", "city", "country"]
+Attribute = Literal["name", "phone", "email", "birth_date", "city", "country", "store", "registered"]
 
 
 class LinkSettings(Part):
@@ -38,9 +38,12 @@ class LinkSettings(Part):
 class SurvivorSettings(Part):
     """Which of several values of an attribute survives in a customer's golden record."""
 
-    sources: tuple[str, ...] = Field((), description="feeds by priority, the most trusted first; others come after")
-    prefer: Literal["recency", "completeness"] = Field(
-        "recency", description="within a source: the last told, or the record that tells most attributes"
+    sources: tuple[str, ...] = Field(
+        (), description="feeds by priority, the most trusted first; others come after, and silver.repairs may be one"
+    )
+    prefer: Literal["recency", "completeness", "first"] = Field(
+        "recency",
+        description="within a source: the last told, the record that tells most attributes, or the first told",
     )
 
 
