@@ -54,9 +54,9 @@ ALWAYS_THERE = [
     phone("hotline a", "hotline"), phone("hotline b", "hotline"),
     seen("payer", "rule a", "wallet"), seen("payer", "rule b", "wallet"),
     *[phone(f"many {place}", f"many {place + step}") for place in range(4) for step in (0, 1)],
-    phone("said a", "said"), phone("said b", "said"),
+    phone("said a", "said"), phone("said b", "said", 1),
     phone("unsaid a", "1"), phone("unsaid b", "2"),
-    phone("same a", "same"), phone("same b", "same"),
+    phone("same a", "same"), phone("same b", "same", 1),
 ]  # fmt: skip
 ONLY_BEFORE = [phone("gone b", "gone"), phone("bridge x", "bridge"), seen("email", "bridge x", "bridge")]
 ONLY_NOW = [phone("new a", "new", 24), phone("new b", "new", 48), phone("many 4", "many 4"), phone("many 4", "many 5")]
@@ -64,7 +64,12 @@ ONLY_NOW = [phone("new a", "new", 24), phone("new b", "new", 48), phone("many 4"
 
 def test_a_change_tells_by_which_link_or_word_and_what_became_of_it(spark: SparkSession) -> None:
     names = {row["account_id"] for row in [*ALWAYS_THERE, *ONLY_BEFORE, *ONLY_NOW]}
-    before_accounts = [named(name, "ann" if name.startswith("rule") else None) for name in sorted(names)]
+    # The first of each group came an hour before the others, and so keeps the id.
+    arrivals = {name: NOON - dt.timedelta(hours=name[-1] in "a0") for name in sorted(names)}
+    before_accounts = [
+        account(account_id=name, name_token="ann" if name.startswith("rule") else None, arrived_at=at)
+        for name, at in arrivals.items()
+    ]
     now_accounts = [row for row in before_accounts if row["account_id"] != "bridge x"]
     settings = with_links("payer", joins="never").model_copy(update={"max_links_per_component": 9})
     words = [a_word("never", "said a", "said b"), a_word("always", "unsaid a", "unsaid b", NOON + DAY)]
