@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from jobs.identity.audit_page import page
 from jobs.identity.audit_parts import Figure
+from jobs.identity.changes import with_level
 from jobs.identity.overrides import ALWAYS_JOIN, AS_FOUND, NEVER_JOIN
 from jobs.identity.stable_ids import held_accounts
 from jobs.lakehouse.cli import settings_of
@@ -92,17 +93,17 @@ def explain(options: argparse.Namespace) -> int:
     ids, edges = _table(spark, settings, "silver.customer_ids"), _table(spark, settings, "silver.identity_edges")
     members = held_by(ids, options.customer_id).count()
     if not members:
-        changes = _table(spark, settings, "silver.identity_changes")
+        changes = with_level(_table(spark, settings, "silver.identity_changes"))
         of_all = changes.where("level = 'customer_id'").where(F.col("from_customer_id") == options.customer_id)
         later = of_all.orderBy("changed_at", "to_customer_id")
         became = [row["to_customer_id"] for row in later.limit(SHOWN_EDGES).collect()]
         told = f"holds no account any more; they went to {', '.join(became)}" if became else "is not known"
         raise DataError(f"customer {options.customer_id} {told}")
-    for line in put_aside(ids, _table(spark, settings, "silver.identity_components"), options.customer_id):
-        sys.stdout.write(f"{line}\n")
     links = edges_of(ids, edges, options.customer_id)
     count, shown = links.count(), links.limit(SHOWN_EDGES).collect()
     sys.stdout.write(f"{options.customer_id}: {members} accounts and identifiers, {count:,} links\n")
+    for line in put_aside(ids, _table(spark, settings, "silver.identity_components"), options.customer_id):
+        sys.stdout.write(f"{line}\n")
     for row in shown:
         fate = "joins" if row["is_accepted"] else f"refused: {row['refusal_reason']}"
         seen = f"{row['first_seen_at']:%Y-%m-%d} to {row['last_seen_at']:%Y-%m-%d}" if row["first_seen_at"] else "–"
