@@ -140,6 +140,7 @@ def test_more_accounts_than_one_process_holds_are_refused(spark: SparkSession) -
         link_records.as_pairs(told, values, keys, model, LinkingSettings(most_records=2))
 
 
+@pytest.mark.long
 def test_rules_that_do_not_fit_accounts_are_told_by_file_and_key(
     spark: SparkSession, settings: MakeSettings, tmp_path: Path
 ) -> None:
