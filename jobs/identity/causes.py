@@ -79,8 +79,8 @@ def with_causes(shifts: DataFrame, before: DataFrame, now: DataFrame, judged: Ju
     if judged.words:
         found = found.unionByName(through_words(sides, judged.words))
     kinds = shifts.select(*SHIFT, "change_kind")
-    is_cut_first = F.col("change_kind").isin(SPLIT, RENAME) == (F.col("_way") == CUT)
-    order = (F.desc(is_cut_first), "_priority", "cause", "cause_detail")
+    way = F.when(F.col("change_kind").isin(SPLIT, RENAME), CUT).otherwise(TIE)
+    order = (F.desc(F.col("_way") == way), "_priority", "cause", "cause_detail")
     ranked = found.join(few(kinds), on=list(SHIFT), how="inner").withColumn(
         "_place", F.row_number().over(Window.partitionBy(*SHIFT).orderBy(*order))
     )
