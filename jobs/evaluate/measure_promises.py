@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.evaluate.best_possible import with_silence_probability
-from jobs.evaluate.scoreboard import Score, counted, scored
+from jobs.evaluate.scoreboard import Score, counted, score_rows, scored
 from jobs.evaluate.true_customers import account_persons, customer_persons, identity_scores
 from jobs.evaluate.true_households import household_scores
 from jobs.evaluate.true_marks import (
@@ -29,7 +29,6 @@ from jobs.lakehouse.caching import cached
 from jobs.lakehouse.days import end_of_day
 from jobs.lakehouse.files import folder_exists
 from jobs.lakehouse.job import Job
-from jobs.lakehouse.local_rows import local_rows
 from jobs.lakehouse.measures import accuracy_at, auc_of, bootstrap_sums
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import ChurnSettings, DemandSettings, PrivacySettings
@@ -256,9 +255,8 @@ def build(run: Run) -> None:
         scores.append(churn_against_truth(run, tested, test_date, accounts))
         weeks = weeks.join(truth(run, "demand"), on=["product_id", "store_id", "week_start_date"], how="inner")
     scores += demand_scores(run.keep(cached(weeks)), demand, measured_on, run.settings.simulated)
-    names = [name for name in run.contract(TABLE).column_names if name != "run_date"]
-    rows = [(run.run_date, *(getattr(score, name) for name in names)) for score in scores]
-    run.publish(TABLE, local_rows(run.spark, rows, run.contract(TABLE).schema), date_slices("run_date", [run.run_date]))
+    rows = score_rows(run.spark, scores, run.run_date, run.contract(TABLE))
+    run.publish(TABLE, rows, date_slices("run_date", [run.run_date]))
 
 
 if __name__ == "__main__":
