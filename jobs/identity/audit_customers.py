@@ -18,9 +18,16 @@ from jobs.lakehouse.identity_settings import IdentitySettings, LinkSettings
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.run import Run
 
-TABLE, REVIEWS = "gold.identity_audit", "silver.link_reviews"
+TABLE, REVIEWS, COMPONENTS = "gold.identity_audit", "silver.link_reviews", "silver.identity_components"
 JOB = Job(
-    reads=("silver.accounts", "silver.customer_ids", "silver.identity_edges", "silver.identity_changes", REVIEWS),
+    reads=(
+        "silver.accounts",
+        "silver.customer_ids",
+        "silver.identity_edges",
+        "silver.identity_changes",
+        COMPONENTS,
+        REVIEWS,
+    ),
     writes=(TABLE,),
     settings=(IdentitySettings,),
     can_lack=(REVIEWS,),
@@ -99,7 +106,7 @@ def build(run: Run) -> None:
     links = run.keep(cached(with_bridges(links_of_customers(edges, accounts, settings.links))))
     customers = run.keep(cached(as_audited(customer_ids, links)))
     changes, reviews = run.read("silver.identity_changes"), run.read(REVIEWS) if run.has(REVIEWS) else None
-    found = figures(customers, held, edges, links, changes, reviews, settings.links)
+    found = figures(customers, held, edges, links, changes, reviews, settings.links, run.read(COMPONENTS))
     run.publish(TABLE, found.select(*run.contract(TABLE).column_names))
 
 

@@ -94,6 +94,14 @@ def of_links(edges: DataFrame, links: DataFrame, settings: Mapping[str, LinkSett
     ]
 
 
+def of_components(components: DataFrame) -> DataFrame:
+    """What components add that are put aside, by reason."""
+    aside = components.where("is_put_aside").groupBy("component_id", "put_aside_reason")
+    rows = aside.agg(F.count("*").alias("accounts"), F.max("link_count").alias("links"))
+    measures = {"components": F.lit(1), "accounts": F.col("accounts"), "links": F.col("links")}
+    return _added(rows, told("put_aside", labelled("put_aside_reason", F.lit(0)), measures))
+
+
 def of_some(customers: DataFrame, section: str, *order: Column) -> DataFrame:
     """The first customers in an order, each with what it holds and its weakest bridge."""
     first = customers.orderBy(*order, "customer_id").limit(SHOWN)
@@ -106,7 +114,7 @@ def of_some(customers: DataFrame, section: str, *order: Column) -> DataFrame:
 
 def figures(
     customers: DataFrame, accounts: DataFrame, edges: DataFrame, links: DataFrame, changes: DataFrame,
-    reviews: DataFrame | None, settings: Mapping[str, LinkSettings],
+    reviews: DataFrame | None, settings: Mapping[str, LinkSettings], components: DataFrame | None = None,
 ) -> DataFrame:  # fmt: skip
     """One row per section, label and measure.
 
@@ -118,10 +126,11 @@ def figures(
         changes: rows of silver.identity_changes.
         reviews: rows of silver.link_reviews, where there are any.
         settings: the kinds of links.
+        components: rows of silver.identity_components.
     """
     fed = accounts.withColumn("feed", F.substring_index("account_id", ":", 1))
     month = F.date_format("changed_at", "yyyy-MM").alias("month")
-    by_month = changes.select(
+    by_month = changes.where("level = 'customer_id'").select(
         month, *[(F.col("change_kind") == kind).cast("int").alias(kind) for kind in KINDS_OF_CHANGE]
     )
     place = F.replace("month", F.lit("-"), F.lit(""))
@@ -132,6 +141,8 @@ def figures(
         _added(fed, told("feeds", labelled("feed", F.lit(0)), {"accounts": F.lit(1)})),
         _added(by_month, told("changes", labelled("month", place), kinds)),
     ]
+    if components is not None:
+        parts.append(of_components(components))
     if reviews is not None:
         parts.append(_added(reviews, told("totals", in_all(), {"reviews": F.lit(1)})))
     summed = reduce(DataFrame.unionByName, parts).groupBy(*FIGURE)

@@ -184,6 +184,29 @@ def customers_of(found: Figures, section: str) -> str:
     return table(("customer", "accounts", "identifiers", "joining links", "bridges", "weakest bridge", "by"), rows)
 
 
+REASONS = {
+    "too_many_links": "too many links",
+    "too_many_accounts": "too many accounts",
+    "too_many_names": "accounts of too many names",
+}
+
+
+def put_aside(found: Figures) -> str:
+    """Groups of accounts that nobody was made of, by reason; nothing where there are none."""
+    rows = []
+    for label in found.labels("put_aside"):
+        counts = [found.count("put_aside", label, name) for name in ("components", "accounts", "links")]
+        rows.append([escape(REASONS.get(label, label)), *map(number, counts)])
+    if not rows:
+        return ""
+    return part(
+        "Put aside",
+        "Groups of accounts that hang together by more than one person's links: a value that many share, and that should be blocked, or a"
+        " chain of wrong ones. None of their links joins, so that each account is a customer of its own, unless a person says otherwise.",
+        table(("why", "groups", "accounts", "links"), rows),
+    )
+
+
 def changes(found: Figures) -> str:
     """Merges and splits by month."""
     labels = found.labels("changes")[-MONTHS_SHOWN:]
@@ -214,7 +237,7 @@ def page(dataset: str, version: int, rows: Iterable[Figure]) -> str:
     found = Figures(rows)
     last = found.known.get(("totals", "all", "accepted_links"))
     until = f" Evidence up to {escape(last.note)}." if last and last.note else ""
-    parts = (sizes, nodes, feeds, rules, holding, density, largest, doubtful, changes)
+    parts = (sizes, nodes, feeds, rules, holding, density, largest, doubtful, put_aside, changes)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>Who is who: {escape(dataset)}</title><style>{STYLE}</style></head><body><main>"

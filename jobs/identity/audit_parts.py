@@ -26,7 +26,7 @@ tr + tr td { border-top: 1px solid #f0f2f6 } svg { display: block; width: 100%; 
 .key i { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin: 0 5px 0 14px }
 """
 # Columns of words; numbers stand to the right.
-LEFT = ("", "why not", "by")
+LEFT = ("", "why", "why not", "by")
 ONE, TWO, REST = "var(--one)", "var(--two)", "var(--three)"
 
 

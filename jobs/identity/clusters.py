@@ -81,10 +81,16 @@ class Rules:
         """Whether the link takes an account without a name to an identifier that persons of several names may share."""
         return bool(told.rule) and not told.name and self.of(told).joins == "not_against_name"
 
-    def moments(self, story: Sequence[Told]) -> set[int]:
-        """When persons' words about these accounts begin to hold, where that is later than the accounts themselves."""
+    def said_at(self, story: Sequence[Told]) -> dict[int, str]:
+        """What persons' words say of these accounts, by the moment from which they hold: when they were said, or the first of the story.
+
+        Of several words at one moment it is the first in the alphabet.
+        """
         first = min(told.at for told in story)
-        return {max(at, first) for pair in self.pairs_among(accounts_in(story)) for at, _ in self.words[pair]}
+        words = [word for pair in self.pairs_among(accounts_in(story)) for word in self.words[pair]]
+        # Of what was said before the accounts were there the last word is the one that holds.
+        begun = sorted({(max(at, first), -at, decision) for at, decision in words}, reverse=True)
+        return {moment: decision for moment, _, decision in begun}
 
     def strength(self, told: Told, at: int) -> tuple[float, ...]:
         """Where a link stands, the strongest least: by priority, then by confidence as it has faded, then the older one."""

@@ -1,12 +1,13 @@
 """Describe each real customer in silver customers: what it holds, and of each attribute the value that survives, with its source."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lakehouse.deletions import is_deletion
+from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.identity_settings import Attribute, IdentitySettings, SurvivorSettings
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.repaired import with_repaired
@@ -24,34 +25,62 @@ ATTRIBUTES: Mapping[Attribute, str] = {
     "name": "name_masked",
     "phone": "phone_masked",
     "email": "email_masked",
+    "birth_date": "birth_date_token",
     "city": "city",
     "country": "country",
+    "store": "store_id",
+    "registered": "registered_at",
 }
+# Where the settings say nothing: the last told, but of when somebody came the first.
+BY_DEFAULT: Mapping[Attribute, SurvivorSettings] = {"registered": SurvivorSettings(prefer="first")}
 KINDS = ("account", "open_id", "union_id", "phone", "email", "payer", "device")
 
 
-def standing(rule: SurvivorSettings) -> Column:
-    """Where a revision of an account stands among those that tell an attribute: by source, completeness if asked for, then recency."""
-    places = [F.when(F.col("source") == source, -place) for place, source in enumerate(rule.sources)]
+def refuse_unknown_feeds(survivorship: Mapping[Attribute, SurvivorSettings], feeds: Collection[str]) -> None:
+    """Let no rule trust a feed that is not there: it would be obeyed by nobody's telling it.
+
+    Raises:
+        ConfigurationError: it tells the attribute, the name and those that there are.
+    """
+    for attribute, rule in survivorship.items():
+        if unknown := [name for name in rule.sources if name not in (*feeds, REPAIRS)]:
+            known = ", ".join((*sorted(feeds), REPAIRS))
+            told = f"identity.survivorship.{attribute}.sources names {unknown[0]}, which is no feed of the dataset"
+            raise ConfigurationError(f"{told}; there are {known}")
+
+
+def with_city_source(accounts: DataFrame) -> DataFrame:
+    """The accounts with `city_source`: their feed where it tells the city; else what fills it is the guess of silver.repairs."""
+    return accounts.withColumn("city_source", F.when(F.col("city").isNotNull(), F.col("source")).otherwise(REPAIRS))
+
+
+def standing(rule: SurvivorSettings, source: Column) -> Column:
+    """Where a revision of an account stands among those that tell an attribute.
+
+    By source, before that which guesses; by completeness if asked for; then the last told, or the first where that is asked for.
+    """
+    places = [F.when(source == name, -place) for place, name in enumerate(rule.sources)]
     filled = [F.col(column).isNotNull().cast("int") for column in ATTRIBUTES.values()]
     completeness = sum(filled, start=F.lit(0)) if rule.prefer == "completeness" else F.lit(0)
+    arrival = F.unix_micros("arrived_at")
     return F.struct(
         F.coalesce(*places, F.lit(-len(rule.sources))).alias("priority"),
+        (source != REPAIRS).alias("is_told"),
         completeness.alias("completeness"),
-        "arrived_at",
+        (-arrival if rule.prefer == "first" else arrival).alias("arrival"),
         "account_id",
         "revision",
     )
 
 
-def survivor(attribute: Attribute, rule: SurvivorSettings) -> Column:
+def survivor(attribute: Attribute, rule: SurvivorSettings, source: Column) -> Column:
     """The value and source of an attribute that survive over all accounts of a customer, as a struct.
 
     A deletion repeats what was last known when it arrives; it tells nothing.
     """
     column = ATTRIBUTES[attribute]
-    told = F.when(F.col(column).isNotNull() & ~is_deletion(), standing(rule))
-    return F.max_by(F.struct(F.col(column).alias("value"), "source"), told).alias(f"_{attribute}")
+    told = F.when(F.col(column).isNotNull() & ~is_deletion(), standing(rule, source))
+    return F.max_by(F.struct(F.col(column).alias("value"), source.alias("source")), told).alias(f"_{attribute}")
 
 
 def as_customers(
@@ -61,9 +90,11 @@ def as_customers(
 
     Args:
         customer_ids: the history of silver.customer_ids.
-        accounts: revisions of silver.accounts.
-        survivorship: by attribute, which of several values survives; the last told where nothing is said.
+        accounts: revisions of silver.accounts; an attribute whose source is not the row's own has a column `<attribute>_source`.
+        survivorship: by attribute, which of several values survives; as `BY_DEFAULT` where nothing is said.
     """
+    rules = {name: survivorship.get(name, BY_DEFAULT.get(name, SurvivorSettings())) for name in ATTRIBUTES}
+    sources_of = {name: f"{name}_source" if f"{name}_source" in accounts.columns else "source" for name in ATTRIBUTES}
     current_ids = customer_ids.where("valid_to is null")
     counts = current_ids.groupBy("customer_id").agg(
         *[F.count_if(F.col("identifier_kind") == kind).cast("int").alias(f"{kind}_count") for kind in KINDS]
@@ -76,7 +107,7 @@ def as_customers(
         .groupBy("customer_id")
         .agg(
             F.min("arrived_at").alias("first_seen_at"),
-            *[survivor(name, survivorship.get(name, SurvivorSettings())) for name in ATTRIBUTES],
+            *[survivor(name, rule, F.col(sources_of[name])) for name, rule in rules.items()],
         )
     )
     values = [F.col(f"_{name}.value").alias(column) for name, column in ATTRIBUTES.items()]
@@ -86,12 +117,14 @@ def as_customers(
 
 
 def build(run: Run) -> None:
+    survivorship = run.part(IdentitySettings).survivorship
+    refuse_unknown_feeds(survivorship, run.sources)
     accounts = run.read("silver.accounts")
     if run.has(REPAIRS):
-        accounts = with_repaired(accounts, run.read(REPAIRS), "accounts", "account_id", "city")
+        accounts = with_repaired(with_city_source(accounts), run.read(REPAIRS), "accounts", "account_id", "city")
     run.publish(
         "silver.customers",
-        as_customers(run.read("silver.customer_ids"), accounts, run.part(IdentitySettings).survivorship),
+        as_customers(run.read("silver.customer_ids"), accounts, survivorship),
     )
 
 

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from jobs.identity.audit_page import page
 from jobs.identity.audit_parts import Figure
+from jobs.identity.changes import with_level
 from jobs.identity.overrides import ALWAYS_JOIN, AS_FOUND, NEVER_JOIN
 from jobs.identity.stable_ids import held_accounts
 from jobs.lakehouse.cli import settings_of
@@ -82,7 +83,7 @@ def say(options: argparse.Namespace) -> int:
 
 
 def explain(options: argparse.Namespace) -> int:
-    """Print a customer's accounts and identifiers, and each link between them with its rule, source, times and fate.
+    """Print a customer's accounts and identifiers, each link between them with its rule, source, times and fate, and why it is put aside.
 
     Raises:
         DataError: there is no such customer now; where it was merged into others, the message names them.
@@ -92,14 +93,17 @@ def explain(options: argparse.Namespace) -> int:
     ids, edges = _table(spark, settings, "silver.customer_ids"), _table(spark, settings, "silver.identity_edges")
     members = held_by(ids, options.customer_id).count()
     if not members:
-        changes = _table(spark, settings, "silver.identity_changes")
-        later = changes.where(F.col("from_customer_id") == options.customer_id).orderBy("changed_at", "to_customer_id")
+        changes = with_level(_table(spark, settings, "silver.identity_changes"))
+        of_all = changes.where("level = 'customer_id'").where(F.col("from_customer_id") == options.customer_id)
+        later = of_all.orderBy("changed_at", "to_customer_id")
         became = [row["to_customer_id"] for row in later.limit(SHOWN_EDGES).collect()]
         told = f"holds no account any more; they went to {', '.join(became)}" if became else "is not known"
         raise DataError(f"customer {options.customer_id} {told}")
     links = edges_of(ids, edges, options.customer_id)
     count, shown = links.count(), links.limit(SHOWN_EDGES).collect()
     sys.stdout.write(f"{options.customer_id}: {members} accounts and identifiers, {count:,} links\n")
+    for line in put_aside(ids, _table(spark, settings, "silver.identity_components"), options.customer_id):
+        sys.stdout.write(f"{line}\n")
     for row in shown:
         fate = "joins" if row["is_accepted"] else f"refused: {row['refusal_reason']}"
         seen = f"{row['first_seen_at']:%Y-%m-%d} to {row['last_seen_at']:%Y-%m-%d}" if row["first_seen_at"] else "–"
@@ -127,6 +131,23 @@ def audit(options: argparse.Namespace) -> int:
 def held_by(customer_ids: DataFrame, customer_id: str) -> DataFrame:
     """The accounts and identifiers that a customer holds now."""
     return customer_ids.where((F.col("customer_id") == customer_id) & F.col("valid_to").isNull())
+
+
+def put_aside(customer_ids: DataFrame, components: DataFrame, customer_id: str) -> list[str]:
+    """What to say of the components that a customer's accounts lie in and whose links join nobody: why, and how large they are."""
+    accounts = held_by(customer_ids, customer_id).where("identifier_kind = 'account'")
+    own = accounts.select(F.col("identifier_value").alias("account_id"))
+    aside = components.where("is_put_aside").join(F.broadcast(own), on="account_id", how="left_semi")
+    sizes = ("link_count", "account_count", "name_count")
+    rows = (
+        aside.select("component_id", "put_aside_reason", *sizes).distinct().orderBy("component_id").limit(SHOWN_EDGES)
+    )
+    return [
+        f"put aside, {row['put_aside_reason']}: {row['link_count']:,} links of {row['account_count']:,} accounts with"
+        f" {row['name_count']:,} names hang together (identity.{row['put_aside_reason'].replace('too_many', 'max')}_per_component);"
+        " none of them joins, unless a person says so"
+        for row in rows.collect()
+    ]
 
 
 def edges_of(customer_ids: DataFrame, edges: DataFrame, customer_id: str) -> DataFrame:

@@ -51,7 +51,7 @@ def accepted_links(record_links: DataFrame) -> DataFrame:
     return record_links.where("decision = 'accept'").select(
         F.col("left_account_id").alias("account_id"),
         F.col("right_account_id").alias("other_account_id"),
-        "arrived_at",
+        *("arrived_at", "last_seen_at", "seen_count", "_record_id"),
         F.col("match_probability").alias("confidence"),
         F.lit(True).alias("holds"),
     )

@@ -21,9 +21,11 @@ COLUMNS = (
 HISTORY_SCHEMA = (
     "component long, account_id string, rule string, identifier_kind string, identifier_value string,"
     " identifier_group string, since long, until long, customer_id string, customer_id_exact string,"
-    " ended_by string"
+    " ended_by string, ended_by_exact string"
 )
-Row = tuple[int, str | None, str | None, str, str, str, int | None, int | None, str | None, str | None, str | None]
+Row = tuple[
+    int, str | None, str | None, str, str, str, int | None, int | None, str | None, str | None, str | None, str | None
+]  # fmt: skip
 
 
 def as_history(told: DataFrame, rules: Rules) -> DataFrame:
@@ -96,14 +98,18 @@ def history_of(
     spans, refused = replayed(story, rules)
     sure = [told for told, is_exact in zip(story, exact, strict=True) if is_exact or not told.rule]
     exact_spans = spans if len(sure) == len(story) else replayed(sure, rules)[0]
+    ended = {(span.node, span.until): span.ended_by for span in exact_spans}
     mine = {told.node for told, is_owner in zip(story, owned, strict=True) if is_owner or told.kind == "account"}
     rows: list[Row] = [
-        (component, None, None, *span.node, span.since, span.until, span.customer_id, exact_id, span.ended_by)
+        (
+            *(component, None, None, *span.node, span.since, span.until, span.customer_id, exact_id, span.ended_by),
+            ended.get((span.node, span.until)),
+        )
         for span, exact_id in laid_over(spans, exact_spans)
         if span.node[0] == "account" or span.node in mine
     ]
     rows += [
-        (component, told.account, told.rule, told.kind, told.value, told.group, None, None, None, None, None)
+        (component, told.account, told.rule, told.kind, told.value, told.group, None, None, None, None, None, None)
         for told in refused
     ]
     return rows

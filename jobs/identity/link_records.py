@@ -1,6 +1,8 @@
 """Link accounts without a common identifier by names, birth dates, phones and cities as they were told, typing errors and all."""
 
 import sys
+from functools import reduce
+from operator import and_
 
 import pandas as pd
 import pyarrow as pa
@@ -10,6 +12,8 @@ from pyspark.sql import functions as F
 
 from jobs.identity.linking import Resources, linked_pairs
 from jobs.identity.linking_choice import PAIR_COLUMNS, REJECT
+from jobs.identity.linking_faults import faults_of
+from jobs.lakehouse.deletions import is_deletion
 from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.keys import Keys
@@ -27,6 +31,8 @@ JOB = Job(
     can_lack=(STORES,),
 )
 PERSONAL = ("name", "birth_date", "phone")
+# What linking is told of an account.
+TOLD = (*PERSONAL, "city", "registered_on")
 PAIR_SCHEMA = (
     "left_account_id string, right_account_id string, match_probability double, match_weight double, decision string"
 )
@@ -51,6 +57,7 @@ def as_first_told(accounts: DataFrame, stores: DataFrame | None, time_zone: str)
         "phone_masked",
         city.alias("city"),
         registered_on.alias("registered_on"),
+        "_record_id",
     )
 
 
@@ -89,7 +96,7 @@ def as_pairs(
             f"{count:,} accounts are to be linked, and one process holds {settings.most_records:,}: raise linking.most_records, "
             "and see that the machine has the memory (docs/identity-linking.md tells what was measured)"
         )
-    rows = named.drop("arrived_at", "name_masked", "phone_masked").toArrow()
+    rows = named.drop("arrived_at", "name_masked", "phone_masked", "_record_id").toArrow()
     sealed = sealed_values(named, values).toArrow()
     plain = opened_values(sealed, keys)
     records = {"record_id": rows["account_id"], "city": rows["city"], "registered_on": rows["registered_on"]}
@@ -101,20 +108,48 @@ def as_pairs(
 
 
 def as_record_links(pairs: DataFrame, told: DataFrame, model: LinkingModel) -> DataFrame:
-    """One row per pair that is linked or to be looked at, with when its later account arrived."""
+    """One row per pair that is linked or to be looked at, with when its later account arrived, and in which record of bronze."""
     for side in ("left", "right"):
         arrivals = told.select(
-            F.col("account_id").alias(f"{side}_account_id"), F.col("arrived_at").alias(f"_{side}_at")
+            F.col("account_id").alias(f"{side}_account_id"),
+            F.struct("arrived_at", "account_id", "_record_id").alias(f"_{side}"),
         )
         pairs = pairs.join(arrivals, on=f"{side}_account_id", how="inner")
+    later = F.greatest("_left", "_right")
     return pairs.select(
         "left_account_id",
         "right_account_id",
-        F.greatest("_left_at", "_right_at").alias("arrived_at"),
+        later["arrived_at"].alias("arrived_at"),
+        later["_record_id"].alias("_record_id"),
         "decision",
         F.lit(model.digest).alias("linking_rules"),
         "match_probability",
         "match_weight",
+    )
+
+
+def with_sightings(links: DataFrame, accounts: DataFrame) -> DataFrame:
+    """The links with `last_seen_at` and `seen_count`, first when both accounts are known.
+
+    They are seen again at each later revision that tells the same of either of them.
+
+    Args:
+        links: the rows of `as_record_links`.
+        accounts: revisions of silver.accounts.
+    """
+    told = [*[f"{kind}_token" for kind in PERSONAL], "city"]
+    first = accounts.where("revision = 1").select("account_id", *[F.col(name).alias(f"_{name}") for name in told])
+    is_same = reduce(and_, [F.col(name).eqNullSafe(F.col(f"_{name}")) for name in told])
+    later = accounts.where((F.col("revision") > 1) & ~is_deletion()).join(first, on="account_id", how="inner")
+    again = later.where(is_same).select("account_id", F.col("arrived_at").alias("_seen_at"))
+    pair = ["left_account_id", "right_account_id"]
+    sides = links.select(*pair, F.col("arrived_at").alias("_since"), F.explode(F.array(*pair)).alias("account_id"))
+    seen = sides.join(again, on="account_id", how="inner").where("_seen_at > _since")
+    counted = seen.groupBy(*pair).agg(F.max("_seen_at").alias("_last"), F.count("*").alias("_times"))
+    return links.join(counted, on=pair, how="left").select(
+        *links.columns,
+        F.coalesce("_last", "arrived_at").alias("last_seen_at"),
+        (F.lit(1) + F.coalesce("_times", F.lit(0))).alias("seen_count"),
     )
 
 
@@ -144,13 +179,18 @@ def build(run: Run) -> None:
         raise ConfigurationError(
             f"{run.settings.conf_dir}/linking/accounts.yaml is missing: it says how accounts are compared"
         )
+    if faults := faults_of(settings.rules, TOLD):
+        raise ConfigurationError(
+            f"{run.settings.conf_dir}/linking/accounts.yaml, or linking.rules of dataset {run.dataset}: {'; '.join(faults)}"
+        )
     stores = run.read(STORES) if run.has(STORES) else None
-    told = as_first_told(run.read("silver.accounts"), stores, run.time_zone)
+    accounts = run.read("silver.accounts")
+    told = as_first_told(accounts, stores, run.time_zone)
     pairs = pd.DataFrame(columns=PAIR_COLUMNS)
     if run.has(VALUES):
         pairs = as_pairs(told, run.read(VALUES), run.keys(), settings.rules, settings)
     found = run.spark.createDataFrame(pairs, PAIR_SCHEMA) if len(pairs) else local_rows(run.spark, [], PAIR_SCHEMA)
-    links = as_record_links(found, told, settings.rules)
+    links = with_sightings(as_record_links(found, told, settings.rules), accounts)
     published = run.previous(LINKS)
     run.publish(LINKS, links if published is None else with_kept_probabilities(links, published))
 

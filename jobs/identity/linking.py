@@ -19,6 +19,7 @@ from splink.internals.exceptions import SplinkException
 from jobs.identity.linking_choice import as_decided
 from jobs.identity.linking_comparisons import LEAST_FREQUENCY, comparisons
 from jobs.identity.linking_counts import RANDOM_PAIRS, frequencies, level_shares
+from jobs.identity.linking_faults import faults_of
 from jobs.identity.linking_forms import as_written
 from jobs.identity.linking_keys import chosen_keys
 from jobs.identity.linking_pairs import SHARE_OF_PAIRS, Candidates, compared, evidence_of
@@ -57,9 +58,12 @@ def linked_pairs(
         resources: what linking may take of the machine.
 
     Raises:
-        ConfigurationError: the memory did not suffice.
+        ConfigurationError: the model asks for what the records don't tell, or the memory did not suffice.
     """
     held = resources or Resources()
+    names = records.column_names if isinstance(records, pa.Table) else records.columns
+    if faults := faults_of(model, [str(name) for name in names]):
+        raise ConfigurationError(f"records can't be linked: {'; '.join(faults)}")
     rows = as_written(records, model)
     connection = duckdb.connect(":memory:")
     # The plain values are in these tables: what does not fit into memory fails, and is not written to a disk.

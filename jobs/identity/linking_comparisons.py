@@ -33,7 +33,7 @@ def _levels(name: str, column: LinkedColumn, model: LinkingModel, filled: set[st
         "label_for_charts": "missing",
         "is_null_level": True,
     }
-    told = [_over(condition, name) for condition in column.levels] or _of_kind(name, column, model, filled)
+    told = [condition_over(condition, name) for condition in column.levels] or _of_kind(name, column, model, filled)
     exact: Level = {"sql_condition": f"{name}_l = {name}_r", "label_for_charts": "same"}
     if column.kind != "day":
         exact |= {"tf_adjustment_column": name, "tf_minimum_u_value": LEAST_FREQUENCY}
@@ -41,7 +41,7 @@ def _levels(name: str, column: LinkedColumn, model: LinkingModel, filled: set[st
     return [nothing, exact, *near, {"sql_condition": "ELSE", "label_for_charts": "else"}]
 
 
-def _over(condition: str, name: str) -> str:
+def condition_over(condition: str, name: str) -> str:
     """A told condition over `l` and `r`, as one over the column on the left and on the right."""
     return condition.replace("{l}", f"{name}_l").replace("{r}", f"{name}_r")
 

@@ -10,6 +10,8 @@ from pyspark.sql import functions as F
 from jobs.lakehouse.identity_settings import LinkSettings
 
 RECORD_LINK, OVERRIDE = "record_link", "override"
+# The tables that tell of links between accounts.
+TABLE_OF = {RECORD_LINK: "silver.record_links", OVERRIDE: "ops.identity_overrides"}
 ALWAYS, NEVER = "always", "never"
 NOBODY = ""  # the group of an identifier that all its accounts share
 LOW_CONFIDENCE, TAKEN_BACK = "low_confidence", "taken_back"
@@ -152,7 +154,8 @@ def between_accounts(pairs: DataFrame, rule: str, links: Mapping[str, LinkSettin
     """Pairs of accounts as edges: from the first account of each pair to the other.
 
     Args:
-        pairs: `account_id`, `other_account_id`, `arrived_at`, `confidence`, `holds`, with origins `account_origin` and `other_origin`.
+        pairs: `account_id`, `other_account_id`, `arrived_at`, `last_seen_at`, `seen_count`, `confidence`, `holds`, `_record_id`, with
+            origins `account_origin` and `other_origin`.
         rule: `record_link` or `override`.
         links: the settings of each kind; a rule that is not among them joins nothing.
     """
@@ -172,7 +175,9 @@ def between_accounts(pairs: DataFrame, rule: str, links: Mapping[str, LinkSettin
             if is_told
             else F.lit("does_not_join")
         ).alias("refusal_reason"),
-        F.lit(rule).alias("source"),
+        F.lit(TABLE_OF[rule]).alias("source"),
+        F.col("arrived_at").alias("first_seen_at"),
+        *("last_seen_at", "seen_count", "_record_id"),
         *[F.lit(None).cast("string").alias(name) for name in ("name_token", "later_name")],
         F.lit(None).cast("timestamp").alias("named_at"),
         F.lit(False).alias("is_owner"),

@@ -56,7 +56,7 @@ def in_order(overrides: DataFrame) -> DataFrame:
 def once_joined(overrides: DataFrame) -> DataFrame:
     """The pairs that were ever said to be one customer, as links between accounts from when it was first said.
 
-    `holds` tells whether that is the last word.
+    `last_seen_at` and `seen_count` tell when it was last said, and how often; `holds`, whether it is the last word.
 
     Args:
         overrides: rows of ops.identity_overrides.
@@ -67,7 +67,11 @@ def once_joined(overrides: DataFrame) -> DataFrame:
         .groupBy(*PAIR)
         .agg(
             F.min(F.when(is_join, F.col("made_at"))).alias("arrived_at"),
+            F.max(F.when(is_join, F.col("made_at"))).alias("last_seen_at"),
+            F.count_if(is_join).alias("seen_count"),
             F.max_by(is_join, F.struct("made_at", "decision")).alias("holds"),
         )
     )
-    return told.where("arrived_at is not null").withColumn("confidence", F.lit(1.0))
+    return told.where("arrived_at is not null").withColumns(
+        {"confidence": F.lit(1.0), "_record_id": F.lit(None).cast("string")}
+    )

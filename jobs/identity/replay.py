@@ -10,9 +10,12 @@ from itertools import groupby
 from typing import NamedTuple
 
 from jobs.identity.clusters import Rules, clustered
+from jobs.identity.links import OVERRIDE
 
 Node = tuple[str, str, str]
 Moment = int
+# The cause where nothing but an account's name becomes known.
+NAME = "name"
 
 
 class Told(NamedTuple):
@@ -197,10 +200,18 @@ class Replay:
         return self.ended + now
 
 
-def cause_of(known: Sequence[Told], at: Moment) -> str:
-    """The rule of the last link to become known at a moment; where none did, it is a person's word that begins to hold."""
+def cause_of(known: Sequence[Told], at: Moment, said: Mapping[Moment, str]) -> str:
+    """The rule of the last link to become known at a moment; else the word that begins to hold, or the name that is told.
+
+    Args:
+        known: accounts and links known at the moment.
+        at: the moment.
+        said: by moment, what persons say from then on.
+    """
     now = [told.rule for told in known if told.at == at and told.rule]
-    return now[-1] if now else "override"
+    if now:
+        return now[-1]
+    return f"{OVERRIDE}:{said[at]}" if at in said else NAME
 
 
 def replayed(story: Sequence[Told], rules: Rules) -> tuple[list[Span], list[Told]]:
@@ -227,8 +238,8 @@ def replayed(story: Sequence[Told], rules: Rules) -> tuple[list[Span], list[Told
         return replay.spans(), []
     origins: dict[Node, tuple[Moment, str]] = {}
     refused: list[Told] = []
-    place = 0
-    for at in sorted({told.at for told in story} | rules.moments(story)):
+    place, said = 0, rules.said_at(story)
+    for at in sorted({told.at for told in story} | said.keys()):
         while place < len(story) and story[place].at <= at:
             told = story[place]
             origins.setdefault(told.account_node, (told.at, told.account_origin))
@@ -237,5 +248,5 @@ def replayed(story: Sequence[Told], rules: Rules) -> tuple[list[Span], list[Told
                 origins.setdefault(told.node, (told.at, told.origin))
             place += 1
         groups, refused = clustered(story[:place], rules, at)
-        replay.regroup(groups, origins, at, cause_of(story[:place], at))
+        replay.regroup(groups, origins, at, cause_of(story[:place], at, said))
     return replay.spans(), refused

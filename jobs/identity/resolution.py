@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.identity.clusters import Rules
@@ -59,22 +59,20 @@ def as_stories(accounts: DataFrame, told: DataFrame) -> DataFrame:
 
 
 def with_component(stories: DataFrame, settings: IdentitySettings, has_words: bool) -> DataFrame:
-    """The rows with the component that they lie in and its links; of a suspicious one each account is alone, and its links are marked.
+    """The rows with the component that they lie in and its sizes; of a suspicious one each account is alone, and its links are marked.
 
     A person's word holds there too.
 
     Args:
         stories: rows with `src` and `dst`.
-        settings: the engine, and the most links that a component may have.
+        settings: the engine, and the most links, accounts and names that a component may have.
         has_words: whether any person said anything.
     """
     components = with_components(stories.select("src", "dst"), settings)
     placed = stories.join(components.selectExpr("id as src", "component as component_id"), on="src", how="inner")
-    sizes = placed.groupBy("component_id").agg(F.count_if(F.col("rule") != "").alias("link_count"))
-    marked = placed.join(sizes, on="component_id", how="inner").withColumn(
-        "is_put_aside", F.col("link_count") > settings.max_links_per_component
-    )
-    marked = marked.withColumn("_alone", F.col("src"))
+    reason = suspicion(settings)
+    told = {"put_aside_reason": reason, "is_put_aside": reason.isNotNull(), "_alone": F.col("src")}
+    marked = placed.join(component_sizes(placed), on="component_id", how="inner").withColumns(told)
     if has_words:
         marked = marked.checkpoint()
         words = with_components(marked.where(IS_WORD_ASIDE).select("src", "dst"), settings)
@@ -85,13 +83,38 @@ def with_component(stories: DataFrame, settings: IdentitySettings, has_words: bo
     return marked.withColumn("component", component).drop("_alone")
 
 
+def component_sizes(placed: DataFrame) -> DataFrame:
+    """One row per component: `link_count`, `account_count` and `name_count`.
+
+    Args:
+        placed: rows with `component_id`; an account has one name, whenever it was told.
+    """
+    accounts = placed.groupBy("component_id", "src").agg(
+        F.count_if(F.col("rule") != "").alias("links"), F.max("name").alias("name")
+    )
+    return accounts.groupBy("component_id").agg(
+        F.sum("links").alias("link_count"),
+        F.count("*").alias("account_count"),
+        F.count_distinct(F.nullif("name", F.lit(""))).alias("name_count"),
+    )
+
+
+def suspicion(settings: IdentitySettings) -> Column:
+    """Why a component is not of one person, nor of a few whose links contradict each other; null where it may be."""
+    return (
+        F.when(F.col("link_count") > settings.max_links_per_component, "too_many_links")
+        .when(F.col("account_count") > settings.max_accounts_per_component, "too_many_accounts")
+        .when(F.col("name_count") > settings.max_names_per_component, "too_many_names")
+    )
+
+
 def as_members(placed: DataFrame) -> DataFrame:
     """One row per account that links tell of, with its component.
 
     Args:
         placed: the rows of `with_component`.
     """
-    told = ("component_id", "link_count", "is_put_aside")
+    told = ("component_id", "is_put_aside", "put_aside_reason", "link_count", "account_count", "name_count")
     others = placed.where("rule <> '' and identifier_kind = 'account'")
     ends = placed.select("account_id", *told).unionByName(
         others.select(F.col("identifier_value").alias("account_id"), *told)
@@ -116,6 +139,7 @@ def as_customer_ids(history: DataFrame, placed: DataFrame) -> DataFrame:
         F.col("customer_id").alias("_minted_id"),
         F.col("customer_id_exact").alias("_minted_id_exact"),
         F.col("ended_by").alias("_ended_by"),
+        F.col("ended_by_exact").alias("_ended_by_exact"),
     )
 
 

@@ -2,15 +2,18 @@
 
 import sys
 from collections.abc import Mapping, Set
+from functools import reduce
 from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from jobs.identity.causes import Judged, judged_since, with_causes
+from jobs.identity.changes import KEY, SHIFT, as_changes, as_moves, as_renames, with_level
 from jobs.identity.evidence import ACCOUNTS, IDENTIFIERS, OVERRIDES, RECORD_LINKS, TABLES, Evidence, Links, evidence_of
 from jobs.identity.increment import incremented
 from jobs.identity.resolution import Resolved, resolved_all
-from jobs.identity.stable_ids import IDS, as_changes, as_moves, as_renames, renames, with_kept_ids
+from jobs.identity.stable_ids import IDS, renames, with_kept_ids
 from jobs.identity.touched import changed_accounts, touched_accounts
 from jobs.lakehouse.basis import changed_inputs, read_before
 from jobs.lakehouse.caching import checkpoints, few
@@ -40,10 +43,10 @@ PERSONAL_KINDS: Mapping[str, PersonalKind] = {
 
 
 class Renamed(NamedTuple):
-    """What of the analytic ids is another than found, or than published.
+    """What of the ids is another than found, or than published.
 
     Args:
-        ids: the rows of `renames`.
+        ids: the rows of `renames`, with the `level` that they are about.
         before: the customer ids as they were published last.
     """
 
@@ -67,7 +70,7 @@ def _token(run: Run, rule: str, value: str) -> str:
 
 
 def under_kept_ids(found: DataFrame, published: DataFrame | None) -> tuple[DataFrame, Renamed | None]:
-    """The customer ids under the names that were published, and what of the analytic ones is another than found, or than published.
+    """The customer ids under the names that were published, and what of them is another than found, or than published.
 
     Needs a checkpoint folder.
 
@@ -79,13 +82,18 @@ def under_kept_ids(found: DataFrame, published: DataFrame | None) -> tuple[DataF
         return found, None
     renamed = [few(renames(found, published, column).checkpoint()) for column in IDS]
     # What changed is read off the ids several times.
-    return with_kept_ids(found, renamed).checkpoint(), Renamed(renamed[0], published)
+    leveled = [ids.withColumn("level", F.lit(level)) for level, ids in zip(IDS, renamed, strict=True)]
+    return with_kept_ids(found, renamed).checkpoint(), Renamed(reduce(DataFrame.unionByName, leveled), published)
 
 
-def all_changes(
-    customer_ids: DataFrame, renamed: Renamed | None, written: DataFrame | None, as_of: Column
+def new_changes(
+    customer_ids: DataFrame,
+    renamed: Renamed | None,
+    written: DataFrame | None,
+    as_of: Column,
+    judged: Judged | None = None,
 ) -> DataFrame:
-    """All merges and splits that the history tells, and all that was ever written down: renames, and moves that the history tells no more.
+    """The merges and splits that the history tells, moves that it tells no more, and renames; of each of the two ids.
 
     Needs a checkpoint folder.
 
@@ -94,19 +102,34 @@ def all_changes(
         renamed: what `under_kept_ids` tells of this run.
         written: the changes as they were published last.
         as_of: the end of the run's day.
+        judged: the links before and now, which tell why; None where nothing is known of them.
     """
-    changes = as_changes(customer_ids).checkpoint()
-    names, pair = changes.columns, ["from_customer_id", "to_customer_id"]
-    told = changes
-    if renamed is not None:
-        told = told.unionByName(as_moves(renamed.before, customer_ids, changes, as_of).select(*names)).checkpoint()
-        # That one id became the other is told once.
-        known = told.select(*pair) if written is None else told.select(*pair).union(written.select(*pair))
-        kept = as_renames(renamed.ids, customer_ids, as_of).select(*names)
-        told = told.unionByName(kept.join(known, on=pair, how="left_anti"))
+    told = as_changes(customer_ids).checkpoint()
+    if renamed is None:
+        return told
+    moves = as_moves(renamed.before, customer_ids, told, as_of).checkpoint()
+    # That one id became the other is told once.
+    known = [told, moves] if written is None else [told, moves, with_level(written)]
+    kept = as_renames(renamed.ids, customer_ids, as_of)
+    kept = kept.join(
+        reduce(DataFrame.unionByName, [rows.select(*SHIFT) for rows in known]), on=list(SHIFT), how="left_anti"
+    )
+    untold = with_causes(moves.unionByName(kept).checkpoint(), renamed.before, customer_ids, judged)
+    return told.unionByName(untold.select(*told.columns)).checkpoint()
+
+
+def all_changes(
+    customer_ids: DataFrame,
+    renamed: Renamed | None,
+    written: DataFrame | None,
+    as_of: Column,
+    judged: Judged | None = None,
+) -> DataFrame:
+    """What `new_changes` tells, and all others that were ever written down. Needs a checkpoint folder."""
+    told = new_changes(customer_ids, renamed, written, as_of, judged)
     if written is None:
         return told
-    return told.unionByName(written.select(*names).join(told, on=["changed_at", *pair], how="left_anti"))
+    return told.unionByName(with_level(written).select(*told.columns).join(told, on=list(KEY), how="left_anti"))
 
 
 def rotated_tokens(values: DataFrame | None) -> DataFrame | None:
@@ -186,7 +209,8 @@ def build(run: Run) -> None:
     else:
         found, before, rest = incremented(now, published, touched, settings, blocked)
     customer_ids, renamed = under_kept_ids(found.customer_ids, before)
-    changes = all_changes(customer_ids, renamed, run.previous(CHANGES), F.lit(run.as_of))
+    judged = judged_since(run.previous(EDGES_TABLE), found.edges, touched, now.words, settings.links)
+    changes = all_changes(customer_ids, renamed, run.previous(CHANGES), F.lit(run.as_of), judged)
     run.publish(CHANGES, changes.select(*run.contract(CHANGES).column_names))
     resolved = found._replace(customer_ids=customer_ids)
     for table, rows, stay in zip(RESOLVED, resolved, rest or [None] * len(RESOLVED), strict=True):

@@ -1,17 +1,14 @@
-"""Ids that stay: what a rebuild calls by another name keeps the name that was published, and what changed is written down."""
+"""Ids that stay: what a rebuild calls by another name keeps the name that was published."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 # Each id, and the column that holds the one that the links alone give.
 IDS = {"customer_id": "_minted_id", "customer_id_exact": "_minted_id_exact"}
-MERGE, SPLIT, RENAME = "merge", "split", "rename"
-# The cause of what no link that arrived tells of.
-OTHERWISE = "rules or evidence changed"
 
 
 def renames(found: DataFrame, published: DataFrame, column: str) -> DataFrame:
@@ -97,87 +94,3 @@ def with_kept_ids(found: DataFrame, renamed: Sequence[DataFrame]) -> DataFrame:
         found = found.join(known, on=column, how="left")
         found = found.withColumn(column, F.coalesce("kept_id", column)).drop("kept_id")
     return found
-
-
-def as_changes(customer_ids: DataFrame) -> DataFrame:
-    """One row per moment at which accounts went from one customer to another: a merge where none stayed, else a split.
-
-    Args:
-        customer_ids: the history, with `_ended_by`.
-    """
-    accounts = customer_ids.where("identifier_kind = 'account'")
-    after = accounts.select(
-        "identifier_value", F.col("valid_from").alias("changed_at"), F.col("customer_id").alias("to_customer_id")
-    )
-    moves = (
-        accounts.withColumnsRenamed({"valid_to": "changed_at", "customer_id": "from_customer_id"})
-        .join(after, on=["identifier_value", "changed_at"], how="inner")
-        .where("from_customer_id <> to_customer_id")
-        .groupBy("changed_at", "from_customer_id", "to_customer_id")
-        .agg(F.count("*").cast("int").alias("account_count"), F.max("_ended_by").alias("cause"))
-    )
-    stayed = accounts.select(
-        F.col("customer_id").alias("from_customer_id"),
-        F.col("valid_from").alias("_since"),
-        F.col("valid_to").alias("_until"),
-    )
-    is_held = (F.col("_since") <= F.col("changed_at")) & (
-        F.col("_until").isNull() | (F.col("_until") > F.col("changed_at"))
-    )
-    split = moves.join(stayed, on="from_customer_id", how="inner").where(is_held)
-    split = split.select("changed_at", "from_customer_id", F.lit(True).alias("_is_split")).distinct()
-    kind: Column = F.when(F.col("_is_split"), SPLIT).otherwise(MERGE)
-    joined = moves.join(split, on=["changed_at", "from_customer_id"], how="left")
-    return joined.withColumn("change_kind", kind).drop("_is_split")
-
-
-def as_moves(before: DataFrame, now: DataFrame, changes: DataFrame, changed_at: Column) -> DataFrame:
-    """One row per two customers between whom accounts went since the last run, where nothing that arrived tells of it.
-
-    Other rules, evidence that is gone or came late, a word that was taken back: what was published is not told again.
-
-    Args:
-        before: the customer ids as they were published last.
-        now: the customer ids, under the names that are kept.
-        changes: the rows of `as_changes` of these.
-        changed_at: the end of the day up to which the run knows things.
-    """
-    ends = [
-        held_accounts(rows).select("identifier_value", F.col("customer_id").alias(name))
-        for rows, name in ((before, "from_customer_id"), (now, "to_customer_id"))
-    ]
-    pair = ["from_customer_id", "to_customer_id"]
-    moved = ends[0].join(ends[1], on="identifier_value", how="inner").where("from_customer_id <> to_customer_id")
-    counted = moved.groupBy(*pair).agg(F.count("*").cast("int").alias("account_count"))
-    untold = counted.join(changes.select(*pair), on=pair, how="left_anti")
-    left = ends[1].select(F.col("to_customer_id").alias("from_customer_id"), F.lit(True).alias("_is_split")).distinct()
-    return untold.join(left, on="from_customer_id", how="left").select(
-        changed_at.alias("changed_at"),
-        *pair,
-        "account_count",
-        F.lit(OTHERWISE).alias("cause"),
-        F.when(F.col("_is_split"), SPLIT).otherwise(MERGE).alias("change_kind"),
-    )
-
-
-def as_renames(renamed: DataFrame, customer_ids: DataFrame, changed_at: Column) -> DataFrame:
-    """One row per customer that keeps a published id where the links alone would now give it another.
-
-    Args:
-        renamed: the rows of `renames` for `customer_id`.
-        customer_ids: the history, under the names that are kept.
-        changed_at: the end of the day up to which the run knows things.
-    """
-    counts = (
-        held_accounts(customer_ids)
-        .groupBy(F.col("customer_id").alias("kept_id"))
-        .agg(F.count("*").cast("int").alias("account_count"))
-    )
-    return renamed.join(counts, on="kept_id", how="left").select(
-        changed_at.alias("changed_at"),
-        F.col("found_id").alias("from_customer_id"),
-        F.col("kept_id").alias("to_customer_id"),
-        F.coalesce("account_count", F.lit(0)).alias("account_count"),
-        F.lit(OTHERWISE).alias("cause"),
-        F.lit(RENAME).alias("change_kind"),
-    )

@@ -18,7 +18,10 @@ SEEN = (
     "account_id", "identifier_kind", "identifier_value", "arrived_at", "source", "first_seen_at", "last_seen_at",
     "seen_count", "_record_id",
 )  # fmt: skip
-PAIR = ("account_id", "identifier_value", "rule", "arrived_at", "confidence", "refusal_reason")
+PAIR = (
+    "account_id", "identifier_value", "rule", "arrived_at", "last_seen_at", "seen_count", "_record_id", "confidence",
+    "refusal_reason",
+)  # fmt: skip
 NODE = ("identifier_kind", "identifier_value", "identifier_group")
 FATE = (
     *NODE, "account_id", "rule", "arrived_at", "name_token", "confidence", "is_exact", "is_owner", "refusal_reason",

@@ -11,7 +11,7 @@ from jobs.lakehouse.part import Part
 # Links between two accounts, without a value that others could share.
 PAIRS = ("record_link", "override")
 OF_VALUES = {"max_accounts", "max_per_account", "max_per_customer", "confidence", "blocked_values"}
-Attribute = Literal["name", "phone", "email", "city", "country"]
+Attribute = Literal["name", "phone", "email", "birth_date", "city", "country", "store", "registered"]
 
 
 class LinkSettings(Part):
@@ -38,9 +38,12 @@ class LinkSettings(Part):
 class SurvivorSettings(Part):
     """Which of several values of an attribute survives in a customer's golden record."""
 
-    sources: tuple[str, ...] = Field((), description="feeds by priority, the most trusted first; others come after")
-    prefer: Literal["recency", "completeness"] = Field(
-        "recency", description="within a source: the last told, or the record that tells most attributes"
+    sources: tuple[str, ...] = Field(
+        (), description="feeds by priority, the most trusted first; others come after, and silver.repairs may be one"
+    )
+    prefer: Literal["recency", "completeness", "first"] = Field(
+        "recency",
+        description="within a source: the last told, the record that tells most attributes, or the first told",
     )
 
 
@@ -52,6 +55,8 @@ class IdentitySettings(Part):
     max_links_per_component: int = Field(
         2_000, ge=1, description="a component with more links is suspicious; none of them joins"
     )
+    max_accounts_per_component: int = Field(500, ge=1, description="one of more accounts is, too")
+    max_names_per_component: int = Field(50, ge=1, description="and one whose accounts have more names")
     max_touched_share: float = Field(
         0.25,
         ge=0,

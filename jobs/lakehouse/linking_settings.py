@@ -13,6 +13,9 @@ from jobs.lakehouse.errors import ConfigurationError
 from jobs.lakehouse.part import Part
 
 ColumnKind = Literal["name", "text", "date", "code", "postcode", "exact", "day"]
+COLUMN = re.compile(r"[a-z_][a-z0-9_]*")
+# The kinds whose values have a sound, and are looked for in each other's place.
+WORDS = ("name", "text")
 KEY = re.compile(r"(?P<column>[a-z_][a-z0-9_]*)(?P<sound>~)?(?::(?P<length>[1-9]))?")
 
 
@@ -27,6 +30,13 @@ class LinkedColumn(Part):
 
     kind: ColumnKind
     levels: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _compares_two_values(self) -> LinkedColumn:
+        for level in self.levels:
+            if "{l}" not in level or "{r}" not in level:
+                raise ValueError(f"levels: {level!r} says nothing of the two values; write them {{l}} and {{r}}")
+        return self
 
 
 class LinkingModel(Part):
@@ -62,12 +72,25 @@ class LinkingModel(Part):
                     raise ValueError(
                         f"a key names {part!r}: write a column, its first letters (name:3) or its sound (name~)"
                     )
-        unknown = {name for pair in self.swapped for name in pair} - set(self.columns)
-        if unknown:
-            raise ValueError(f"swapped names unknown columns: {', '.join(sorted(unknown))}")
+                if told["sound"] and self.columns[told["column"]].kind not in WORDS:
+                    raise ValueError(f"a key names {part!r}: only columns of kind name or text have a sound")
+        if odd := [name for name in self.columns if not COLUMN.fullmatch(name)]:
+            raise ValueError(f"columns.{odd[0]}: a column is named by small letters, digits and _")
+        self._swaps_words()
         if self.review_probability > self.accept_probability:
             raise ValueError("review_probability lies above accept_probability")
         return self
+
+    def _swaps_words(self) -> None:
+        for one, other in self.swapped:
+            if unknown := sorted({one, other} - set(self.columns)):
+                raise ValueError(f"swapped names unknown columns: {', '.join(unknown)}")
+            if one == other:
+                raise ValueError(f"swapped names {one} twice; it takes two columns whose values people confuse")
+            if strange := [name for name in (one, other) if self.columns[name].kind not in WORDS]:
+                raise ValueError(
+                    f"swapped names {strange[0]}: only columns of kind name or text are looked for in each other's place"
+                )
 
 
 def read_linking_model(file: Path) -> LinkingModel:

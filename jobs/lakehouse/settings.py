@@ -29,6 +29,7 @@ from jobs.lakehouse.wire_settings import DatabaseSettings, KafkaSettings
 
 Layers = dict[str, Any]
 WIRES = ("kafka", "database")
+LINKING_RULES = "it stands in conf/linking/accounts.yaml, or in linking.rules of the dataset"
 
 
 class PathSettings(Part):
@@ -322,6 +323,7 @@ def _explain(error: ValidationError, environment: str, dataset: str) -> str:
         + ("unknown setting" if fault["type"] == "extra_forbidden" else fault["msg"])
         # What was typed there by mistake may be a password.
         + ("" if fault["type"] == "extra_forbidden" or fault["loc"][0] in WIRES else f" (got {fault['input']!r})")
+        + (f"; {LINKING_RULES}" if fault["loc"][:2] == ("linking", "rules") else "")
         for fault in error.errors()
     )
     return f"settings of dataset {dataset}, environment {environment}: {faults}"

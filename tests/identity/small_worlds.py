@@ -98,6 +98,7 @@ class SmallWorlds:
             "silver.record_links", left_account_id=one, right_account_id=other, arrived_at=self.some_time(),
             decision=self.draw.choice(("accept", "accept", "review")),
             match_probability=self.draw.choice((0.6, 0.96, 0.99)),
+            seen_count=1 + len(self.tables["silver.record_links"]) % 3,
         )  # fmt: skip
         self.tables["silver.record_links"][one, other] = row
 

@@ -9,9 +9,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
+from jobs.identity.causes import judged_since
 from jobs.identity.evidence import TABLES as INPUTS
 from jobs.identity.evidence import Evidence, evidence_of
 from jobs.identity.increment import Increment, incremented
+from jobs.identity.overrides import Words
 from jobs.identity.resolution import Resolved, resolved_all
 from jobs.identity.resolve_customers import all_changes, under_kept_ids
 from jobs.identity.touched import changed_accounts, touched_accounts
@@ -33,6 +35,7 @@ RULES = HOUSE.model_copy(
     update={
         "links": {rule: link.model_copy(update=NARROW.get(rule, {})) for rule, link in HOUSE.links.items()},
         "max_links_per_component": 14,
+        "max_accounts_per_component": 6,
     }
 )
 OTHER_RULES = RULES.model_copy(
@@ -57,12 +60,18 @@ def evidence_in(spark: SparkSession, worlds: SmallWorlds, settings: IdentitySett
 
 
 def tables_of(
-    found: Resolved, before: Published | None, as_of: dt.datetime, increment: Increment | None = None
+    found: Resolved,
+    before: Published | None,
+    as_of: dt.datetime,
+    words: Words,
+    increment: Increment | None = None,
+    touched: DataFrame | None = None,
 ) -> dict[str, list[tuple[Any, ...]]]:
     """The rows of each table that the job writes, in order."""
     published, written = (before[TABLES[0]], before[TABLES[3]]) if before else (None, None)
     customer_ids, renamed = under_kept_ids(found.customer_ids, increment.before if increment else published)
-    changes = all_changes(customer_ids, renamed, written, F.lit(as_of))
+    judged = judged_since(before[TABLES[1]] if before else None, found.edges, touched, words, RULES.links)
+    changes = all_changes(customer_ids, renamed, written, F.lit(as_of), judged)
     frames = [(name, rows) for name, rows in zip(TABLES, (customer_ids, *found[1:], changes), strict=True)]
     # What stays is told beside what was found, and neither has a row of the other.
     frames += zip(TABLES, increment.rest, strict=False) if increment else []
@@ -99,7 +108,7 @@ def tables_of_increment(
     changed = changed_accounts(before, now).checkpoint()
     touched = touched_accounts(before, now, changed, state.components, settings.links, blocked).checkpoint()
     increment = incremented(now, state, touched, settings, blocked)
-    return tables_of(increment.found, published, as_of, increment), touched.count()
+    return tables_of(increment.found, published, as_of, now.words, increment, touched), touched.count()
 
 
 def hold_against_full(spark: SparkSession, seed: int, days: int, worlds_count: int = 40) -> tuple[int, int]:
@@ -113,7 +122,7 @@ def hold_against_full(spark: SparkSession, seed: int, days: int, worlds_count: i
             settings, before = RULES_OF_DAY[day], None
         as_of = NOON + dt.timedelta(days=100 + day)
         now = evidence_in(spark, worlds, settings)
-        expected = tables_of(resolved_all(now, settings, blocked), published, as_of)
+        expected = tables_of(resolved_all(now, settings, blocked), published, as_of, now.words)
         if before is not None and published is not None:
             made, touched = tables_of_increment(before, now, published, settings, blocked, as_of)
             for name in TABLES:
@@ -154,7 +163,8 @@ def test_nothing_that_comes_later_changes_who_was_who(spark: SparkSession) -> No
         worlds.next_day()
     blocked = spark.createDataFrame(BLOCKED, "rule string, identifier_value string")
     # A component that grows suspicious is put aside with all its past.
-    settings = RULES.model_copy(update={"max_links_per_component": HOUSE.max_links_per_component})
+    limits = ("max_links_per_component", "max_accounts_per_component")
+    settings = RULES.model_copy(update={name: getattr(HOUSE, name) for name in limits})
     rows = {name: worlds.rows(name) for name in worlds.tables}
     after = resolved_all(evidence_in(spark, worlds, settings), settings, blocked).customer_ids.checkpoint()
     for day in (PAST_DAYS // 3, PAST_DAYS, PAST_DAYS + 3):
@@ -187,12 +197,12 @@ def test_an_id_that_a_customer_who_is_not_touched_goes_by_is_not_minted_again(sp
         return evidence_of({name: frame_of(spark, name, *told) for name, told in kept.items()}, settings.links)
 
     by_phone = settings.model_copy(update={"links": RULES.links})
-    together = tables_of(resolved_all(evidence(), by_phone, blocked), None, NOON)
-    apart = tables_of(resolved_all(evidence(), settings, blocked), as_published(spark, together), NOON)
+    together = tables_of(resolved_all(evidence(), by_phone, blocked), None, NOON, {})
+    apart = tables_of(resolved_all(evidence(), settings, blocked), as_published(spark, together), NOON, {})
     (first,) = {row[4] for row in together["silver.customer_ids"] if row[3] is None}
     assert {row[1] for row in apart["silver.customer_ids"] if row[4] == first and row[0] == "account"} == {*names[1:]}
     gone, _ = tables_of_increment(evidence(), evidence("old"), as_published(spark, apart), settings, blocked, NOON)
     back, touched = tables_of_increment(evidence("old"), evidence(), as_published(spark, gone), settings, blocked, NOON)
     assert touched < len(names), "the others are not touched"
-    assert back == tables_of(resolved_all(evidence(), settings, blocked), as_published(spark, gone), NOON)
+    assert back == tables_of(resolved_all(evidence(), settings, blocked), as_published(spark, gone), NOON, {})
     assert first not in {row[4] for row in back["silver.customer_ids"] if row[1] == "old"}

@@ -140,6 +140,20 @@ def test_more_accounts_than_one_process_holds_are_refused(spark: SparkSession) -
         link_records.as_pairs(told, values, keys, model, LinkingSettings(most_records=2))
 
 
+@pytest.mark.long
+def test_rules_that_do_not_fit_accounts_are_told_by_file_and_key(
+    spark: SparkSession, settings: MakeSettings, tmp_path: Path
+) -> None:
+    written(tmp_path)
+    rules = {"rules": {"columns": {"email": {"kind": "text"}}}}
+    made = settings("club", conf_with(tmp_path, "club", {"members": FEED}, linking=rules))
+    for name in ("ingest.load_files", "ingest.clean_accounts"):
+        run_job(spark, made, name)
+    told = r"linking/accounts\.yaml, or linking\.rules of dataset club: columns\.email: the records tell no email, but birth_date, city"
+    with pytest.raises(ConfigurationError, match=told):
+        run_job(spark, made, "identity.link_records")
+
+
 def test_only_what_was_told_first_counts_and_a_store_has_its_city(spark: SparkSession) -> None:
     accounts = [
         account(account_id="a", revision=1, arrived_at=FIRST, phone_token="p1", store_id="S1"),
@@ -164,6 +178,30 @@ def test_a_link_is_known_when_its_later_account_is(spark: SparkSession) -> None:
     model = LinkingModel.model_validate({"columns": {"name": {"kind": "name"}}})
     links = link_records.as_record_links(pairs, told, model)
     assert {(row.right_account_id, row.arrived_at) for row in links.collect()} == {("b", LATER), ("c", FIRST)}
+
+
+def test_a_pair_is_seen_again_where_either_tells_the_same(spark: SparkSession) -> None:
+    said, gone = {"name_token": "n", "phone_token": "p"}, LATER + dt.timedelta(days=9)
+    accounts = [
+        account(account_id="a", **said, arrived_at=FIRST, _record_id="a1"),
+        account(account_id="a", revision=2, **said, arrived_at=FIRST + dt.timedelta(days=1)),
+        account(account_id="a", revision=3, **said, arrived_at=LATER + dt.timedelta(days=2)),
+        account(account_id="a", revision=4, **said, arrived_at=gone, superseded_at=gone),
+        account(account_id="b", name_token="n", city="Wuhan", arrived_at=LATER, _record_id="b1"),
+        account(account_id="b", revision=2, name_token="n", city="Wuhan", arrived_at=LATER + dt.timedelta(days=1)),
+        account(account_id="b", revision=3, name_token="m", city="Wuhan", arrived_at=LATER + dt.timedelta(days=3)),
+        account(account_id="c", name_token="n", arrived_at=LATER + dt.timedelta(days=5), _record_id="c1"),
+    ]
+    told = frame_of(spark, "silver.accounts", *accounts)
+    first = link_records.as_first_told(told, None, "UTC")
+    pairs = pd.DataFrame([("a", "b", 0.99, 7.0, "accept"), ("b", "c", 0.99, 7.0, "accept")], columns=PAIR_COLUMNS)
+    model = LinkingModel.model_validate({"columns": {"name": {"kind": "name"}}})
+    links = link_records.as_record_links(spark.createDataFrame(pairs, link_records.PAIR_SCHEMA), first, model)
+    found = link_records.with_sightings(links, told).collect()
+    assert {(row.right_account_id, row.last_seen_at, row.seen_count, row._record_id) for row in found} == {
+        ("b", LATER + dt.timedelta(days=2), 3, "b1"),
+        ("c", LATER + dt.timedelta(days=5), 1, "c1"),
+    }, "neither before both are known, nor by a deletion, nor by what tells otherwise"
 
 
 def a_link(one: str, other: str, probability: float, decision: str = "review", rules: str = "r1") -> Row:

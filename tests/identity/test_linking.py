@@ -218,8 +218,31 @@ def test_keys_levels_and_the_share_of_matches_can_be_told() -> None:
         {"columns": {"name": {"kind": "name"}}, "swapped": [["name", "surname"]]},
         {"columns": {"name": {"kind": "name"}}, "accept_probability": 0.4},
         {"columns": {}},
+        {"columns": {"phone": {"kind": "code"}}, "blocking": [["phone~"]]},
+        {"columns": {"name": {"kind": "name"}}, "swapped": [["name", "name"]]},
+        {"columns": {"name": {"kind": "name"}, "born": {"kind": "date"}}, "swapped": [["name", "born"]]},
+        {"columns": {"name": {"kind": "name", "levels": ["length({l}) > 3"]}}},
+        {"columns": {"Full Name": {"kind": "name"}}},
     ],
 )
 def test_a_model_that_means_nothing_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         LinkingModel.model_validate(wrong)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"columns": {"email": {"kind": "text"}}}, r"columns\.email: the records tell no email, but birth_date, given_name"),
+        ({"sets": "two"}, "sets: two needs a column source"),
+        (
+            {"columns": {"town": {"kind": "exact", "levels": ["soundex({l}) = soundex({r})"]}}},
+            r"columns\.town\.levels: 'soundex\({l}\) = soundex\({r}\)' is no condition",
+        ),
+        ({"columns": {"town": {"kind": "exact", "levels": ["{l} = {r} AND"]}}}, r"columns\.town\.levels: "),
+    ],
+)  # fmt: skip
+def test_a_model_that_does_not_fit_the_records_is_told_by_its_key(changed: dict[str, object], told: str) -> None:
+    model = LinkingModel.model_validate({"columns": {"surname": {"kind": "name"}}, **changed})
+    with pytest.raises(ConfigurationError, match=told):
+        linked_pairs(frame(with_copies(4, 1)), model)

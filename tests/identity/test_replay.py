@@ -221,6 +221,23 @@ def test_a_word_taken_back_brings_the_id_back() -> None:
     assert held["account", "b", ""] not in set(joined.values()), "an id is never given twice"
 
 
+def test_a_time_that_ends_tells_by_which_link_word_or_name() -> None:
+    story = [an_account("a", 0), an_account("b", 1), a_link("a", "email", "x", 2), a_link("b", "email", "x", 2)]
+    rules = said("a", "b", (5, NEVER_JOIN), (7, AS_FOUND), (9, ALWAYS_JOIN))
+    ends = {(span.until, span.ended_by) for span in spans_of(story, rules) if span.node == ("account", "b", "")}
+    days = {2: "email", 5: "override:never", 7: "override:as_found"}
+    assert ends == {*((day * DAY, told) for day, told in days.items()), (None, None)}
+    before = said("a", "b", (-9, ALWAYS_JOIN), (-3, NEVER_JOIN))
+    assert before.said_at(in_order(story)) == {0: NEVER_JOIN}, (
+        "of what was said before all that is told the last word holds"
+    )
+    named = [an_account("ann", name="ann"), an_account("u"), an_account("v"), an_account("u", 6, name="bob")]
+    named += [a_link("ann", "phone", "1", 0, name="ann", group="ann"), a_link("v", "phone", "1", 1, group="ann")]
+    named += [a_link("u", "email", "x", 2), a_link("v", "email", "x", 3)]
+    ended = {span.ended_by for span in spans_of(named) if span.until == 6 * DAY}
+    assert ended == {"name"}
+
+
 def test_a_word_that_joins_lasts_until_it_is_taken_back_or_turned_round() -> None:
     story = [an_account("a"), an_account("b"), a_link("a", "override", "b", 2)]
     for last in (AS_FOUND, NEVER_JOIN):

@@ -6,10 +6,10 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.identity.changes import OTHERWISE
 from jobs.identity.evidence import evidence_of
 from jobs.identity.resolution import resolved_all
-from jobs.identity.resolve_customers import all_changes, under_kept_ids
-from jobs.identity.stable_ids import OTHERWISE
+from jobs.identity.resolve_customers import Renamed, all_changes, under_kept_ids
 from jobs.lakehouse.identity_settings import IdentitySettings
 from jobs.lakehouse.settings import load_settings
 from tests.rows import CONF_DIR, NOON, Row, account, frame_of, identifier, row_of
@@ -60,6 +60,13 @@ def held_at(customer_ids: DataFrame, at: dt.datetime) -> set[frozenset[str]]:
     """Which accounts were one customer at a time."""
     held = customer_ids.where(f"valid_from <= timestamp'{at}' and coalesce(valid_to > timestamp'{at}', true)")
     return held_now(held.withColumn("valid_to", F.lit(None)))
+
+
+def changes_of_all(
+    customer_ids: DataFrame, renamed: Renamed | None, written: DataFrame | None, at: dt.datetime
+) -> DataFrame:
+    """The changes of customer_id."""
+    return all_changes(customer_ids, renamed, written, F.lit(at)).where("level = 'customer_id'")
 
 
 def fates(edges: DataFrame) -> dict[tuple[str, str], str | None]:
@@ -149,6 +156,7 @@ def test_likeness_joins_for_analytics_and_not_for_service(spark: SparkSession) -
     assert held_now(customer_ids, "customer_id_exact") == {frozenset({name}) for name in ("card", "web", "doubtful")}
     told = edges.where("rule = 'record_link'").collect()
     assert [(row["account_id"], row["identifier_value"], row["is_exact"]) for row in told] == [("card", "web", False)]
+    assert (told[0]["source"], told[0]["first_seen_at"], told[0]["seen_count"]) == ("silver.record_links", NOON, 1)
 
 
 def test_a_persons_word_joins_separates_and_is_taken_back(spark: SparkSession) -> None:
@@ -179,6 +187,8 @@ def test_a_word_that_is_taken_back_held_until_then(spark: SparkSession) -> None:
     for told in ("first", "again"):
         assert held_at(customer_ids, days[told]) == {frozenset({"a", "c"}), frozenset({"b"})}, told
     assert fates(edges)["a", "c"] == "taken_back"
+    (word,) = edges.where("rule = 'override'").collect()
+    assert (word["first_seen_at"], word["last_seen_at"], word["seen_count"]) == (days["first"], days["again"], 2)
 
 
 def test_a_persons_word_holds_in_a_component_that_is_put_aside(spark: SparkSession) -> None:
@@ -233,7 +243,7 @@ def test_rules_that_change_leave_most_accounts_under_their_published_id(spark: S
     assert sorted(map(repr, again.collect())) == sorted(map(repr, kept.collect())), "and stays so"
     assert renamed is not None
     assert none is not None
-    changes = {row["change_kind"]: row for row in all_changes(kept, renamed, None, F.lit(LATER)).collect()}
+    changes = {row["change_kind"]: row for row in changes_of_all(kept, renamed, None, LATER).collect()}
     assert {*changes} == {"split", "rename"}
     (first,) = before
     assert (changes["split"]["from_customer_id"], changes["split"]["to_customer_id"]) == (first, now["old"])
@@ -256,7 +266,7 @@ def test_a_customer_that_is_merged_away_keeps_its_published_id_in_the_history(sp
     after, renamed = under_kept_ids(edges_and_ids(spark, accounts, merged, apart)[1], kept)
     past = after.where("identifier_value = 'n0' and valid_to is not null").orderBy("valid_from").collect()
     assert past[-1]["customer_id"] == id_kept
-    changes = all_changes(after, renamed, None, F.lit(LATER)).where("change_kind <> 'rename'")
+    changes = changes_of_all(after, renamed, None, LATER).where("change_kind <> 'rename'")
     told = changes.where(F.col("from_customer_id") == id_kept).collect()
     (now,) = {row["customer_id"] for row in after.where("identifier_value = 'n0' and valid_to is null").collect()}
     assert [(row["change_kind"], row["to_customer_id"]) for row in told] == [("merge", now)]
@@ -266,13 +276,13 @@ def test_a_customer_that_is_merged_away_keeps_its_published_id_in_the_history(sp
 def test_what_was_published_stays_written_and_its_undoing_is_told(spark: SparkSession) -> None:
     accounts, rows = [named("a"), named("b")], [phone("a", "1"), phone("b", "1")]
     _, joined = edges_and_ids(spark, accounts, rows)
-    first = all_changes(joined, None, None, F.lit(LATER))
+    first = changes_of_all(joined, None, None, LATER)
     asunder, renamed = under_kept_ids(edges_and_ids(spark, accounts, rows[:1])[1], joined)
-    second = all_changes(asunder, renamed, first, F.lit(LATER)).checkpoint()
+    second = changes_of_all(asunder, renamed, first, LATER).checkpoint()
     told = second.where("change_kind <> 'rename'").collect()
     assert [(row["change_kind"], row["cause"]) for row in told] == [("split", OTHERWISE)], "b's phone is gone"
     again, renamed = under_kept_ids(joined, asunder)
-    third = all_changes(again, renamed, second, F.lit(LATER + dt.timedelta(1))).collect()
+    third = changes_of_all(again, renamed, second, LATER + dt.timedelta(1)).collect()
     assert {*told} < {*third}, "once written, it stays"
     assert [row["cause"] for row in third if row["change_kind"] == "merge"] == [OTHERWISE]
 
@@ -280,6 +290,6 @@ def test_what_was_published_stays_written_and_its_undoing_is_told(spark: SparkSe
 def test_a_merge_is_written_down_with_its_cause(spark: SparkSession) -> None:
     rows = [phone("a", "1", 1), phone("b", "1", 5)]
     _, customer_ids = edges_and_ids(spark, [named("a"), named("b")], rows)
-    changes = all_changes(customer_ids, None, None, F.lit(LATER)).collect()
+    changes = changes_of_all(customer_ids, None, None, LATER).collect()
     assert [(row["change_kind"], row["cause"], row["account_count"]) for row in changes] == [("merge", "phone", 1)]
     assert changes[0]["changed_at"] == NOON + dt.timedelta(hours=5)
