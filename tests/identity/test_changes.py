@@ -48,22 +48,25 @@ def causes_by_account(
     }
 
 
-# Accounts, identifiers and whether each of these is there before and now; every group of accounts is a world of its own.
-ALWAYS_THERE = [
-    phone("gone a", "gone"), phone("bridge a", "bridge"), seen("email", "bridge b", "bridge"),
-    phone("hotline a", "hotline"), phone("hotline b", "hotline"),
-    seen("payer", "rule a", "wallet"), seen("payer", "rule b", "wallet"),
-    *[phone(f"many {place}", f"many {place + step}") for place in range(4) for step in (0, 1)],
-    phone("said a", "said"), phone("said b", "said", 1),
-    phone("unsaid a", "1"), phone("unsaid b", "2"),
-    phone("same a", "same"), phone("same b", "same", 1),
-]  # fmt: skip
-ONLY_BEFORE = [phone("gone b", "gone"), phone("bridge x", "bridge"), seen("email", "bridge x", "bridge")]
-ONLY_NOW = [phone("new a", "new", 24), phone("new b", "new", 48), phone("many 4", "many 4"), phone("many 4", "many 5")]
+def identifiers() -> tuple[list[Row], list[Row], list[Row]]:
+    """What is seen before and now, only before, and only now; every group of accounts is a world of its own."""
+    always = [
+        phone("gone a", "gone"), phone("bridge a", "bridge"), seen("email", "bridge b", "bridge"),
+        phone("hotline a", "hotline"), phone("hotline b", "hotline"),
+        seen("payer", "rule a", "wallet"), seen("payer", "rule b", "wallet"),
+        *[phone(f"many {place}", f"many {place + step}") for place in range(4) for step in (0, 1)],
+        phone("said a", "said"), phone("said b", "said", 1),
+        phone("unsaid a", "1"), phone("unsaid b", "2"),
+        phone("same a", "same"), phone("same b", "same", 1),
+    ]  # fmt: skip
+    before = [phone("gone b", "gone"), phone("bridge x", "bridge"), seen("email", "bridge x", "bridge")]
+    now = [phone("new a", "new", 24), phone("new b", "new", 48), phone("many 4", "many 4"), phone("many 4", "many 5")]
+    return always, before, now
 
 
 def test_a_change_tells_by_which_link_or_word_and_what_became_of_it(spark: SparkSession) -> None:
-    names = {row["account_id"] for row in [*ALWAYS_THERE, *ONLY_BEFORE, *ONLY_NOW]}
+    always, only_before, only_now = identifiers()
+    names = {row["account_id"] for row in [*always, *only_before, *only_now]}
     # The first of each group came an hour before the others, and so keeps the id.
     arrivals = {name: NOON - dt.timedelta(hours=name[-1] in "a0") for name in sorted(names)}
     before_accounts = [
@@ -74,9 +77,9 @@ def test_a_change_tells_by_which_link_or_word_and_what_became_of_it(spark: Spark
     settings = with_links("payer", joins="never").model_copy(update={"max_links_per_component": 9})
     words = [a_word("never", "said a", "said b"), a_word("always", "unsaid a", "unsaid b", NOON + DAY)]
     taken_back = [*words, a_word("as_found", "unsaid b", "unsaid a", LATER)]
-    edges, published = edges_and_ids(spark, before_accounts, [*ALWAYS_THERE, *ONLY_BEFORE], overrides=words[1:])
+    edges, published = edges_and_ids(spark, before_accounts, [*always, *only_before], overrides=words[1:])
     judged_edges, found = edges_and_ids(
-        spark, now_accounts, [*ALWAYS_THERE, *ONLY_NOW], settings, overrides=taken_back, blocked=(("phone", "hotline"),)
+        spark, now_accounts, [*always, *only_now], settings, overrides=taken_back, blocked=(("phone", "hotline"),)
     )
     now, renamed = under_kept_ids(found, published)
     said = words_of(frame_of(spark, "ops.identity_overrides", *taken_back))
