@@ -138,7 +138,7 @@ def test_the_truth_is_written_beside_the_feeds(spark: SparkSession, tmp_path: Pa
     assert truth.write_truth(spark, small, f"{tmp_path}/truth")
     tables = {folder.name for folder in (tmp_path / "truth").iterdir() if folder.is_dir()}
     assert tables == {
-        *("persons", "identifiers", "calendar", "demand", "feeds"),
+        *("persons", "identifiers", "calendar", "demand", "feeds", "feed_rows", "drop_offs"),
         *("bots", "brushing_rings", "brushed_orders", "repeated_clicks", "near_duplicates", "outliers", "holes"),
         *("contact_effects", "ad_effects", "surveys"),
     }
