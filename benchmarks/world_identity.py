@@ -3,7 +3,8 @@
     python benchmarks/world_identity.py --folder /tmp/world-identity [--customers 200000] [--weeks 26]
 
 Identity needs neither models nor features; fewer weeks than the default world's 104 leave the persons, and what they are known by, as
-they are, with fewer events and orders each. Ends with two tables in Markdown.
+they are, with fewer events and orders each. The scores go into gold.scoreboard of the world's lake, which stays with --keep.
+Ends with two tables in Markdown.
 """
 
 from __future__ import annotations
@@ -13,18 +14,22 @@ import shutil
 import sys
 from pathlib import Path
 
+from pyspark.sql import SparkSession
+
 from jobs.__main__ import all_jobs
-from jobs.evaluate.scoreboard import Score
+from jobs.evaluate.scoreboard import Score, score_rows
 from jobs.evaluate.true_customers import account_persons, identity_scores
 from jobs.evaluate.true_households import household_scores
 from jobs.lakehouse.chain import run_chain
+from jobs.lakehouse.contracts import read_contracts
 from jobs.lakehouse.graph import upstream
 from jobs.lakehouse.job import NamedJob
 from jobs.lakehouse.keys import load_keys
 from jobs.lakehouse.session import open_session
 from jobs.lakehouse.settings import Settings, load_settings
-from jobs.lakehouse.tables import Lake, read_table
+from jobs.lakehouse.tables import Lake, date_slices, ensure_table, read_table, write_table
 
+BOARD = "gold.scoreboard"
 LAST = ("identity.group_households", "identity.queue_reviews")
 
 
@@ -69,9 +74,19 @@ def measure(folder: Path, customers: int, weeks: int) -> None:
     scores = identity_scores(customer_ids, accounts, "world")
     scores += household_scores(households, customer_ids, accounts, spark.read.parquet(f"{truth}/persons"), "world")
     accounts.unpersist()
+    keep_scores(spark, settings, scores)
     print("\n| metric | level | value | 95% interval | goal |\n| --- | --- | ---: | --- | --- |")
     for score in scores:
         print(line_of(score))
+
+
+def keep_scores(spark: SparkSession, settings: Settings, scores: list[Score]) -> None:
+    """Put the scores into gold.scoreboard, as the job does that measures all promises."""
+    contract, path = read_contracts(Path(settings.conf_dir))[BOARD], Lake(settings.path("lake")).path(BOARD)
+    ensure_table(spark, path, contract)
+    day = settings.world.last_day
+    rows = score_rows(spark, scores, day, contract)
+    write_table(rows, path, date_slices("run_date", [day]), contract.key, "benchmark")
 
 
 def line_of(score: Score) -> str:

@@ -42,7 +42,7 @@ ROWS_TO_THE_DRIVER = {
     "simulate/merchandise.py": "one row per product, store and week of the assortment",
     "train/train_churn.py": "dates of the panel, bins of a calibration, five example rows",
     "train/train_demand.py": "13 horizons, series of the plot, five example rows",
-    "evaluate/measure_promises.py": "one row per day of the calendar",
+    "evaluate/measure_promises.py": "one row per day of the calendar and per store and day of a label window",
     "evaluate/true_marks.py": "one row per column that is repaired",
     "evaluate/true_rows.py": "one row for events and one for order lines",
 }
@@ -51,6 +51,20 @@ CLOCKS = ("now", "today", "utcnow", "current_timestamp", "current_date", "localt
 CLOCK_IN_SQL = re.compile(r"\b(current_date|current_timestamp|localtimestamp|curdate)\b|\bnow\(\)", re.IGNORECASE)
 # A delivery that declares no arrival of its own arrives when it is loaded.
 ASK_THE_CLOCK = ("lakehouse/", "ingest/load_files.py", "ingest/load_tables.py", "ingest/stream_topics.py")
+# What bears marks, and where they are (docs/adr/0013).
+MARKS = {
+    "silver.order_lines": "silver.order_flags",
+    "silver.orders": "silver.order_flags",
+    "silver.events": "silver.event_flags",
+}
+# Who reads such rows and not their marks, and why.
+WITHOUT_MARKS = {
+    "ingest.flag_events": "makes the marks",
+    "ingest.flag_orders": "makes the marks",
+    "ingest.collect_orders": "one row per order as it was delivered; its id leads to its marks",
+    "ingest.collect_identifiers": "what was seen with an account was seen, whoever it was; identity has limits of its own",
+    "ingest.repair_values": "a store tells its city, whatever was bought there",
+}
 # Written outside the jobs, by persons at the door.
 BY_HAND = ("ops.identity_overrides",)
 
@@ -140,6 +154,15 @@ def test_everything_that_is_read_is_written_by_someone() -> None:
         if name not in BY_HAND and not any(fnmatchcase(name, other) or fnmatchcase(other, name) for other in written)
     }
     assert orphans == {}
+
+
+def test_who_reads_rows_that_bear_marks_reads_the_marks_too() -> None:
+    lacking = {
+        name
+        for name, named in JOBS.items()
+        if any(table in named.reads and marks not in named.reads for table, marks in MARKS.items())
+    }
+    assert lacking == set(WITHOUT_MARKS), "leave flagged rows out, or show figures with and without them"
 
 
 def test_the_graph_has_an_order_in_which_nobody_waits() -> None:

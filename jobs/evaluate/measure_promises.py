@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from jobs.evaluate.best_possible import with_silence_probability
-from jobs.evaluate.scoreboard import Score, scored
+from jobs.evaluate.best_possible import moved_by_store, with_silence_probability
+from jobs.evaluate.scoreboard import Score, score_rows, scored
 from jobs.evaluate.true_customers import account_persons, customer_persons, identity_scores
 from jobs.evaluate.true_households import household_scores
 from jobs.evaluate.true_marks import (
@@ -29,7 +29,6 @@ from jobs.lakehouse.caching import cached
 from jobs.lakehouse.days import end_of_day
 from jobs.lakehouse.files import folder_exists
 from jobs.lakehouse.job import Job
-from jobs.lakehouse.local_rows import local_rows
 from jobs.lakehouse.measures import accuracy_at, auc_of, bootstrap_sums
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import ChurnSettings, DemandSettings, PrivacySettings
@@ -143,6 +142,14 @@ def _better(recency: float, logistic: float) -> tuple[str, float]:
     return max(("recency rule", recency), ("logistic regression", logistic), key=lambda baseline: baseline[1])
 
 
+def weather_rows(run: Run, first: dt.date, last: dt.date) -> list[Row]:
+    """One row per day and store of what rain does to orders; a truth from before it was told has none."""
+    if not folder_exists(run.spark, f"{run.settings.path('truth')}/weather"):
+        return []
+    days = truth(run, "weather").where(F.col("date").between(F.lit(first), F.lit(last)))
+    return days.orderBy("date").collect()
+
+
 def churn_against_truth(run: Run, rows: DataFrame, test_date: dt.date, accounts: DataFrame) -> Score:
     """The champion's share of the best possible AUC, on the same rows."""
     churn = run.part(ChurnSettings)
@@ -152,7 +159,8 @@ def churn_against_truth(run: Run, rows: DataFrame, test_date: dt.date, accounts:
     )
     days = truth(run, "calendar").where(F.col("date").between(F.lit(first), F.lit(last))).orderBy("date")
     season = [float(row["season_factor"]) for row in days.select("season_factor").collect()]
-    best = with_silence_probability(truth(run, "persons"), test_date, churn.gap_days, season)
+    moved = moved_by_store(weather_rows(run, first, last))
+    best = with_silence_probability(truth(run, "persons"), test_date, churn.gap_days, season, moved)
     persons = customer_persons(run.read("silver.customer_ids"), accounts, F.lit(end_of_day(test_date, run.time_zone)))
     known = rows.join(persons, on="customer_id", how="inner").join(best, on="person_id", how="inner")
     known = run.keep(cached(known))
@@ -242,9 +250,8 @@ def build(run: Run) -> None:
         scores.append(churn_against_truth(run, tested, test_date, accounts))
         weeks = weeks.join(truth(run, "demand"), on=["product_id", "store_id", "week_start_date"], how="inner")
     scores += demand_scores(run.keep(cached(weeks)), demand, measured_on, run.settings.simulated)
-    names = [name for name in run.contract(TABLE).column_names if name != "run_date"]
-    rows = [(run.run_date, *(getattr(score, name) for name in names)) for score in scores]
-    run.publish(TABLE, local_rows(run.spark, rows, run.contract(TABLE).schema), date_slices("run_date", [run.run_date]))
+    rows = score_rows(run.spark, scores, run.run_date, run.contract(TABLE))
+    run.publish(TABLE, rows, date_slices("run_date", [run.run_date]))
 
 
 if __name__ == "__main__":

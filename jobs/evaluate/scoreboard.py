@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from dataclasses import dataclass
 
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs.lakehouse.contracts import Contract
+from jobs.lakehouse.local_rows import local_rows
 from jobs.lakehouse.measures import Floats, measured
 
 Z_95 = 1.959964
@@ -69,3 +74,10 @@ def shared(
     return Score(
         promise, metric, level, share, max(0.0, low), min(1.0, high), None, None, goal, is_met, measured_on, note
     )
+
+
+def score_rows(spark: SparkSession, scores: list[Score], run_date: dt.date, contract: Contract) -> DataFrame:
+    """One row of gold.scoreboard per score, of one run date."""
+    names = [name for name in contract.column_names if name != "run_date"]
+    rows = [(run_date, *(getattr(score, name) for name in names)) for score in scores]
+    return local_rows(spark, rows, contract.schema)

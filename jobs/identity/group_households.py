@@ -10,22 +10,33 @@ from jobs.identity.stable_ids import held_accounts
 from jobs.lakehouse.caching import checkpoints
 from jobs.lakehouse.identity_settings import IdentitySettings
 from jobs.lakehouse.job import Job
+from jobs.lakehouse.local_rows import empty_rows
 from jobs.lakehouse.run import Run
 
+LINES, ORDER_FLAGS = "silver.order_lines", "silver.order_flags"
 JOB = Job(
-    reads=("silver.customer_ids", "silver.identifiers", "silver.identity_edges"),
+    reads=("silver.customer_ids", "silver.identifiers", "silver.identity_edges", LINES, ORDER_FLAGS),
     writes=("silver.households",),
     settings=(IdentitySettings,),
+    can_lack=(LINES, ORDER_FLAGS),
 )
 
 
-def shared_things(customer_ids: DataFrame, identifiers: DataFrame, edges: DataFrame) -> DataFrame:
+def brushing_accounts(lines: DataFrame, order_flags: DataFrame) -> DataFrame:
+    """One row per account that placed an order which is marked as brushing: `account_id`."""
+    flagged = order_flags.where("is_brushing").select("order_id")
+    placed = lines.where("superseded_at is null").join(flagged, on="order_id", how="left_semi")
+    return placed.select("account_id").distinct()
+
+
+def shared_things(customer_ids: DataFrame, identifiers: DataFrame, edges: DataFrame, brushing: DataFrame) -> DataFrame:
     """One row per customer and thing that others may share with it: `thing_kind`, `thing` and the customer's node.
 
     Args:
         customer_ids: the history of silver.customer_ids.
         identifiers: silver.identifiers, those that join no accounts too.
         edges: silver.identity_edges; they tell which values the settings block, and these are nobody's home.
+        brushing: accounts that brushed, by `account_id`; that a ring shares an address, a wallet and devices is its work, no home.
     """
     seen = identifiers.select(
         "account_id", F.col("identifier_kind").alias("thing_kind"), F.col("identifier_value").alias("thing")
@@ -35,7 +46,8 @@ def shared_things(customer_ids: DataFrame, identifiers: DataFrame, edges: DataFr
     )
     seen = seen.join(F.broadcast(blocked.distinct()), on=["thing_kind", "thing"], how="left_anti").select(*seen.columns)
     accounts = held_accounts(customer_ids).select(F.col("identifier_value").alias("account_id"), "customer_id")
-    things = seen.join(accounts, on="account_id", how="inner")
+    honest = accounts.join(brushing, on="account_id", how="left_anti")
+    things = seen.join(honest, on="account_id", how="inner")
     return things.select("customer_id", "thing_kind", "thing", F.xxhash64("customer_id").alias("node")).distinct()
 
 
@@ -76,8 +88,13 @@ def as_households(customer_ids: DataFrame, things: DataFrame, settings: Identity
 def build(run: Run) -> None:
     run.keep(checkpoints(run.spark, f"{run.lake.root}/_checkpoints_of_households"))
     customer_ids = run.read("silver.customer_ids")
-    told = [run.read(table) for table in ("silver.identifiers", "silver.identity_edges")]
-    things = shared_things(customer_ids, *told).checkpoint()
+    identifiers, edges = run.read("silver.identifiers"), run.read("silver.identity_edges")
+    # A shop that has no orders has no rings.
+    lines, flags = (
+        run.read(table) if run.has(table) else empty_rows(run.spark, run.contract(table))
+        for table in (LINES, ORDER_FLAGS)
+    )
+    things = shared_things(customer_ids, identifiers, edges, brushing_accounts(lines, flags)).checkpoint()
     households = as_households(customer_ids, things, run.part(IdentitySettings))
     run.publish("silver.households", households.select(*run.contract("silver.households").column_names))
 

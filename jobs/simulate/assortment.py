@@ -8,8 +8,8 @@ import numpy as np
 
 from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate.draws import Flags, Integers, Numbers, Stream, chosen, uniform
+from jobs.simulate.market import CATEGORIES, category_weights
 
-CATEGORIES = ("Tea", "Snacks", "Skin care", "Home", "Outdoor", "Baby")
 NOUNS = (
     ("Oolong", "Pu'er", "Jasmine tea", "Longjing"),
     ("Nut mix", "Rice crackers", "Dried mango", "Seaweed"),
@@ -26,7 +26,6 @@ LAUNCHED_LATER_SHARE = 0.15
 PROMOTED_SHARE = 0.08
 PROMOTION_DEPTHS = (0.20, 0.30)  # the least and the greatest cut in price
 PROMOTION_LIFT = 1.8
-CATEGORY_WAVE = 0.35  # half the swing of a category's share over the year
 STORE_MIX_RANGE = (0.7, 1.4)
 STOCK_OUT_SHARE = 0.01  # of the weeks of a product in a store
 SOLD_OF_STOCK_OUT_WEEK = 0.25  # of a week's demand, what is sold before the shelf is empty
@@ -132,9 +131,7 @@ def choice_table(settings: WorldSettings, category: Integers, promoted: Flags, l
     products, weeks, stores = np.arange(settings.products), np.arange(len(promoted)), np.arange(settings.stores + 1)
     ranks = 1 + np.argsort(np.argsort(uniform(settings.seed, Stream.PRODUCT_RANK, products)))
     popularity = ranks.astype(np.float64) ** -RANK_EXPONENT
-    first_year_day = settings.start_date.timetuple().tm_yday
-    year_share = (first_year_day + 7 * weeks[:, None]) / 365.25 - category[None, :] / len(CATEGORIES)
-    weekly = popularity * (1 + CATEGORY_WAVE * np.cos(2 * np.pi * year_share)) * np.where(promoted, PROMOTION_LIFT, 1.0)
+    weekly = popularity * category_weights(settings, weeks)[:, category] * np.where(promoted, PROMOTION_LIFT, 1.0)
     weekly = np.where(weeks[:, None] >= launch_week[None, :], weekly, 0.0)
     least, greatest = STORE_MIX_RANGE
     mix = least + (greatest - least) * uniform(settings.seed, Stream.STORE_MIX, stores[:, None], products[None, :])

@@ -19,8 +19,8 @@ from jobs.simulate.seasons import day_count
 SENT_AT_SECOND = 9 * 3600
 SENDING_SECONDS = 3600
 CONTACT_KINDS = ("send", "open", "click", "bounce")
-OPENED_SHARE = 0.35
-CLICKED_SHARE = 0.25  # of those that were opened
+OPENED_SHARES = (0.3, 0.5)  # by any other channel, and by the one that the person likes best
+CLICKED_SHARES = (0.2, 0.35)  # likewise, of those that were opened
 BOUNCED_SHARE = 0.015
 COUPON_EVENTS = ("issue", "redeem", "expire")
 REDEEMED_BY_CHANCE_SHARE = 0.3  # of the orders that would have been placed anyway
@@ -76,10 +76,11 @@ def contact_batch(settings: WorldSettings, persons: Integers) -> Columns:
     seed, crowd = settings.seed, people(settings, persons)
     account, reached, sent = contacts(settings, crowd).account, outreach(settings, crowd), campaigns(settings)
     draw = [uniform(seed, Stream.CONTACT_EVENT, reached.key, index) for index in range(3)]
-    is_sent = ~reached.is_held_out
+    is_sent, liked = ~reached.is_held_out, reached.is_preferred.astype(np.int64)
+    opened_share, clicked_share = np.array(OPENED_SHARES)[liked], np.array(CLICKED_SHARES)[liked]
     bounces = is_sent & (draw[0] < BOUNCED_SHARE) & (reached.order_day < 0)
-    opens = is_sent & ~bounces & ((draw[1] < OPENED_SHARE) | (reached.order_day >= 0))
-    clicks = opens & ((draw[2] < CLICKED_SHARE) | (reached.order_day >= 0))
+    opens = is_sent & ~bounces & ((draw[1] < opened_share) | (reached.order_day >= 0))
+    clicks = opens & ((draw[2] < clicked_share) | (reached.order_day >= 0))
     sent_second = SENT_AT_SECOND + chosen(seed, Stream.CONTACT_EVENT, reached.key, SENDING_SECONDS, 3)
     parts = []
     for kind, happened in enumerate((is_sent, opens, clicks, bounces)):

@@ -127,6 +127,8 @@ class Stream(StrEnum):
     KIOSK = "kiosk"
     TREND = "trend"
     WEATHER = "weather"
+    INTEREST = "interest"
+    CONTACT_CHANNEL = "contact channel"
 
 
 def mixed(words: Words) -> Words:

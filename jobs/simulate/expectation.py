@@ -9,53 +9,78 @@ from jobs.simulate.draws import Columns, Integers, Numbers
 from jobs.simulate.orders import EXTRA_LINES, EXTRA_QUANTITY
 from jobs.simulate.outreach import WORKING_DAYS, campaigns, outreach
 from jobs.simulate.people import People, people
-from jobs.simulate.seasons import DAYS_OF_A_WEEK, day_count, season_factors, season_until
+from jobs.simulate.seasons import DAYS_OF_A_WEEK, day_count, season_factors
+from jobs.simulate.weather import moved_online
 
 EXPECTED_ORDERS_SCHEMA = "store int, week int, expected_orders double"
 
 
-def season_lived(settings: WorldSettings, crowd: People) -> Numbers:
-    """The summed season factors of each [person, week] of the world while the person, as it came to be, was active."""
+def summed_until(factors: Numbers, rows: Integers, moments: Numbers) -> Numbers:
+    """The factors, by [row, day], summed from the world's start to each [person, moment], in the row of the person."""
+    totals = np.pad(np.cumsum(factors, axis=1), ((0, 0), (1, 0)))
+    day = np.clip(moments.astype(np.int64), 0, factors.shape[1] - 1)
+    row = rows[:, None]
+    return np.asarray(totals[row, day] + (moments - day) * factors[row, day])
+
+
+def lived(settings: WorldSettings, crowd: People, factors: Numbers, rows: Integers) -> Numbers:
+    """The summed factors of each [person, week] of the world while the person, as it came to be, was active."""
     bounds = DAYS_OF_A_WEEK * np.arange(settings.weeks + 1, dtype=np.float64)
     clipped = np.clip(bounds[None, :], crowd.active_from[:, None], crowd.active_until[:, None])
-    lived = np.diff(season_until(settings, np.clip(clipped, 0.0, bounds[-1])), axis=1)
-    return np.asarray(lived, dtype=np.float64)
+    return np.diff(summed_until(factors, rows, np.clip(clipped, 0.0, bounds[-1])), axis=1)
 
 
-def season_ahead(settings: WorldSettings, crowd: People) -> Numbers:
-    """The expected summed season factors of each [person, week] after the world's last day.
+def ahead(settings: WorldSettings, crowd: People, factors: Numbers, rows: Integers) -> Numbers:
+    """The expected summed factors of each [person, week] after the world's last day.
 
     Who is active at the end stays so with the survival probability of the own dropout rate, taken at noon of each day;
     nobody new joins.
     """
-    factors = season_factors(settings)[day_count(settings) :]
-    noons = np.arange(len(factors)) + 0.5
+    later = factors[:, day_count(settings) :]
+    noons = np.arange(later.shape[1]) + 0.5
     is_active = (crowd.active_until > day_count(settings)) & (crowd.active_from <= day_count(settings))
-    by_day = np.exp(-np.outer(crowd.dropout_rate, noons)) * factors[None, :] * is_active[:, None]
+    by_day = np.exp(-np.outer(crowd.dropout_rate, noons)) * later[rows] * is_active[:, None]
     return np.asarray(by_day.reshape(len(is_active), -1, DAYS_OF_A_WEEK).sum(axis=2), dtype=np.float64)
+
+
+def by_week(settings: WorldSettings, crowd: People, factors: Numbers, rows: Integers) -> Numbers:
+    """The summed factors of each [person, week] through the last one foreseen: lived in the world, expected after it.
+
+    Args:
+        settings: the world.
+        crowd: the persons.
+        factors: by [row, day], of all days.
+        rows: the row that holds for each person.
+    """
+    return np.hstack([part(settings, crowd, factors, rows) for part in (lived, ahead)])
 
 
 def orders_by_campaigns(settings: WorldSettings, crowd: People) -> Numbers:
     """The orders that messages are expected to bring about, by [store, week]; none after the world's last day."""
     reached, sent = outreach(settings, crowd), campaigns(settings)
-    expected = reached.effect * reached.days_left / WORKING_DAYS
-    online = crowd.online_share[reached.owner]
-    week = sent.send_day[reached.campaign] // DAYS_OF_A_WEEK
+    a_day, store = reached.effect / WORKING_DAYS, crowd.home_store[reached.owner]
+    first_day = sent.send_day[reached.campaign] + 1
+    rain = np.pad(np.cumsum(moved_online(settings), axis=1), ((0, 0), (1, 0)))
+    rainy_days = rain[store, first_day + reached.days_left] - rain[store, first_day]
+    in_store = a_day * (reached.days_left - rainy_days) * (1 - crowd.online_share[reached.owner])
+    week = first_day // DAYS_OF_A_WEEK
     web = np.full(len(week), settings.stores, dtype=np.int64)
     totals = np.zeros((settings.stores + 1, settings.weeks + settings.truth_weeks_ahead))
-    np.add.at(totals, (crowd.home_store[reached.owner], week), expected * (1 - online))
-    np.add.at(totals, (web, week), expected * online)
+    np.add.at(totals, (store, week), in_store)
+    np.add.at(totals, (web, week), a_day * reached.days_left - in_store)
     return totals
 
 
 def expected_orders(settings: WorldSettings, persons: Integers) -> Columns:
     """One row per store and week: the orders expected of these persons together; the last store is the web shop."""
-    crowd = people(settings, persons)
-    season = np.hstack([season_lived(settings, crowd), season_ahead(settings, crowd)])
+    crowd, season = people(settings, persons), season_factors(settings)
+    lived_season = by_week(settings, crowd, season[None, :], np.zeros(len(persons), dtype=np.int64))
+    lived_rain = by_week(settings, crowd, season * moved_online(settings), crowd.home_store)
+    # What rain keeps from a store is ordered in the web shop.
+    store_orders = (crowd.order_rate * (1 - crowd.online_share))[:, None] * (lived_season - lived_rain)
     at_home = crowd.home_store[None, :] == np.arange(settings.stores)[:, None]
-    in_store = at_home * (crowd.order_rate * (1 - crowd.online_share))[None, :]
-    rates = np.vstack([in_store, (crowd.order_rate * crowd.online_share)[None, :]])
-    totals = rates @ season + orders_by_campaigns(settings, crowd)
+    web_orders = crowd.order_rate @ lived_season - store_orders.sum(axis=0)
+    totals = np.vstack([at_home @ store_orders, web_orders]) + orders_by_campaigns(settings, crowd)
     store, week = np.indices(totals.shape)
     return {"store": store.ravel(), "week": week.ravel(), "expected_orders": totals.ravel()}
 

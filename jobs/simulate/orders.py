@@ -23,6 +23,7 @@ from jobs.simulate.outreach import outreach
 from jobs.simulate.people import SHOWS_CARD_SHARE, People
 from jobs.simulate.seasons import day_count, moment_of_season, season_until
 from jobs.simulate.tastes import hour_draws, product_draws, tastes
+from jobs.simulate.weather import moved_online
 
 ENTITY_SPAN = 2**14  # orders (and visits) of one person at most
 CAMPAIGN_ORDERS_FROM = 2**13  # the number of the first order that a campaign brought about
@@ -111,8 +112,10 @@ def orders(settings: WorldSettings, crowd: People) -> Orders:
 def placed_orders(
     settings: WorldSettings, crowd: People, owner: Integers, key: Integers, day: Integers, campaign: Integers
 ) -> Orders:
-    """The orders with the hour, channel and store that their persons' habits give them."""
-    is_online = happens(settings.seed, Stream.ORDER_CHANNEL, key, crowd.online_share[owner])
+    """The orders with the hour, channel and store that their persons' habits, and the weather, give them."""
+    usual = crowd.online_share[owner]
+    online_share = usual + (1 - usual) * moved_online(settings)[crowd.home_store[owner], day]
+    is_online = happens(settings.seed, Stream.ORDER_CHANNEL, key, online_share)
     return Orders(
         owner=owner,
         key=key,

@@ -7,7 +7,7 @@ import numpy as np
 
 from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate.consents import PURPOSES, granted_on
-from jobs.simulate.draws import Flags, Integers, Numbers, Stream, chosen, uniform
+from jobs.simulate.draws import Flags, Integers, Numbers, Stream, chosen, uniform, weighted_choice
 from jobs.simulate.people import People
 from jobs.simulate.seasons import DAYS_OF_A_WEEK
 from jobs.simulate.tastes import tastes
@@ -16,7 +16,12 @@ WEEKS_BETWEEN = 2
 WORKING_DAYS = 6  # the days after the Monday of the message, all of the same week
 CHANNELS = ("email", "sms", "wechat", "push")
 PURPOSE_OF_CHANNEL = tuple(PURPOSES.index(f"marketing_{name}") for name in ("email", "sms", "sms", "sms"))
-ORDERS_PER_CONTACT = (0.02, 0.04, 0.03, 0.015)  # by channel, of a person of average price sensitivity
+ORDERS_PER_CONTACT = (0.02, 0.04, 0.03, 0.015)  # by channel, of a person of average price sensitivity and taste
+PREFERRED_SHARES = (0.2, 0.2, 0.4, 0.2)  # of persons, by the channel that they like best
+PREFERRED_FACTOR, OTHER_FACTOR = (
+    1.8,
+    0.7,
+)  # on the effect of a message by the channel that its person likes best, or not
 COUPON_FACTOR = 1.5
 COUPON_RATIOS = (0.1, 0.15, 0.2)
 COUPON_DAYS = 14
@@ -43,15 +48,16 @@ class Campaigns:
 class Outreach:
     """Whom campaigns chose, one entry per person and campaign; `owner` is the index of the person in the batch.
 
-    `effect` is the probability that the message brings about an order which there would not have been, 0 for who was held
-    out; `order_day` is that order's day, -1 where there is none. `days_left` are the days of the week on which the person
-    is still active.
+    `is_preferred` says that the channel is the one that the person likes best. `effect` is the probability that the message
+    brings about an order which there would not have been, 0 for who was held out; `order_day` is that order's day, -1 where
+    there is none. `days_left` are the days of the week on which the person is still active.
     """
 
     owner: Integers
     key: Integers
     campaign: Integers
     is_held_out: Flags
+    is_preferred: Flags
     effect: Numbers
     days_left: Integers
     order_day: Integers
@@ -82,6 +88,11 @@ def may_be_addressed(settings: WorldSettings, crowd: People) -> Flags:
     return np.asarray(allowed & has_joined & crowd.has_account[:, None])
 
 
+def preferred_channels(settings: WorldSettings, persons: Integers) -> Integers:
+    """The channel by which each person likes to be addressed: its place in CHANNELS."""
+    return weighted_choice(uniform(settings.seed, Stream.CONTACT_CHANNEL, persons), np.array(PREFERRED_SHARES))
+
+
 def outreach(settings: WorldSettings, crowd: People) -> Outreach:
     """Whom each campaign chose among these persons, and what came of it."""
     seed, sent = settings.seed, campaigns(settings)
@@ -94,6 +105,8 @@ def outreach(settings: WorldSettings, crowd: People) -> Outreach:
     sensitivity = tastes(settings, crowd.person_id).price_sensitivity[owner]
     effect = np.array(ORDERS_PER_CONTACT)[sent.channel[campaign]] * (0.4 + 1.2 * sensitivity)
     effect = np.where(sent.has_coupon[campaign], COUPON_FACTOR * effect, effect)
+    is_preferred = np.asarray(preferred_channels(settings, crowd.person_id)[owner] == sent.channel[campaign])
+    effect = effect * np.where(is_preferred, PREFERRED_FACTOR, OTHER_FACTOR)
     first_day = send_day + 1
     days_left = np.clip(np.ceil(crowd.active_until[owner] - first_day), 0, WORKING_DAYS).astype(np.int64)
     day_of_week = chosen(seed, Stream.CAMPAIGN_ORDER, key, WORKING_DAYS, 1)
@@ -104,6 +117,7 @@ def outreach(settings: WorldSettings, crowd: People) -> Outreach:
         key=key,
         campaign=campaign,
         is_held_out=is_held_out,
+        is_preferred=is_preferred,
         effect=effect,
         days_left=days_left,
         order_day=np.where(orders, first_day + day_of_week, -1),

@@ -5,22 +5,17 @@ from datetime import date, timedelta
 import numpy as np
 
 from jobs.lakehouse.settings import WorldSettings
-from jobs.simulate.assortment import CATEGORIES, CATEGORY_WAVE, CITIES, store_ids, store_weights
+from jobs.simulate.assortment import CITIES, store_ids, store_weights
 from jobs.simulate.draws import Integers, Numbers, Stream, poisson_quantile, uniform
+from jobs.simulate.feasts import feast_days
 from jobs.simulate.local_time import HOUR_WEIGHTS, next_export
-from jobs.simulate.seasons import DAYS_OF_A_WEEK, NEW_YEARS, day_count, season_factors
+from jobs.simulate.market import CATEGORIES, competitor_prices, search_index
+from jobs.simulate.seasons import DAYS_OF_A_WEEK, day_count, season_factors
+from jobs.simulate.weather import RAIN_KEEPS_AWAY, is_rainy, temperatures
 
 OPEN_HOURS = range(10, 22)
 VISITORS_PER_PERSON_AND_YEAR = 20.0
 KIOSK_SHARE = 0.06  # of those who come in
-RAIN_KEEPS_AWAY = 0.2
-RAINY_SHARE = 0.3
-SEARCH_LEADS_DAYS = 14  # people search before they buy
-MEAN_TEMPERATURES = (17.0, 17.5, 23.0, 16.5, 12.5, 17.0)  # by city, degrees Celsius over the year
-TEMPERATURE_WAVE = 11.0
-WESTERN_HOLIDAYS = {(1, 1): "New Year", (2, 14): "Valentine's Day", (10, 31): "Halloween", (12, 25): "Christmas"}
-CHINESE_HOLIDAYS = {(5, 1): "Labour Day", (10, 1): "National Day"}
-SHOPPING_DAYS = {(11, 11): "Singles Day", (12, 12): "Double Twelve", (6, 18): "618"}
 
 
 def days_of(settings: WorldSettings) -> list[date]:
@@ -32,11 +27,6 @@ def exported(settings: WorldSettings, days: Integers) -> list[str]:
     """The UTC times of the exports that carry rows of these days."""
     moments = next_export(settings, days).astype("datetime64[s]")
     return [f"{moment}Z" for moment in np.datetime_as_string(moments)]
-
-
-def is_rainy(settings: WorldSettings, day_numbers: Integers, city: int) -> Numbers:
-    """1 where it rains in a city on a day, else 0."""
-    return np.asarray(uniform(settings.seed, Stream.WEATHER, day_numbers, city) < RAINY_SHARE, dtype=np.float64)
 
 
 def counted_rows(settings: WorldSettings, stream: Stream, share: float) -> list[tuple[str, str, str, str]]:
@@ -78,21 +68,13 @@ def trend_rows(settings: WorldSettings) -> list[dict[str, str]]:
     weeks, days = np.arange(settings.weeks), np.arange(day_count(settings))
     week_dates, told_weekly = days_of(settings)[::DAYS_OF_A_WEEK], exported(settings, 7 * weeks + 6)
     series: list[tuple[str, str, str, list[date], Numbers, list[str]]] = []
+    searches, prices = search_index(settings, weeks), 100 * competitor_prices(settings, weeks)
     for number, category in enumerate(CATEGORIES):
-        key = np.full(len(weeks), number)
-        noise = uniform(settings.seed, Stream.TREND, key, weeks)
-        phase = (settings.start_date.timetuple().tm_yday + 7 * weeks + SEARCH_LEADS_DAYS) / 365.25 - number / len(
-            CATEGORIES
-        )
-        search = 50 * (1 + CATEGORY_WAVE * np.cos(2 * np.pi * phase)) * (0.9 + 0.2 * noise)
-        price = 100 * (0.97 + 0.06 * uniform(settings.seed, Stream.TREND, key, 10_000 + weeks // 4))
-        series.append((f"search {category}", "week", "", week_dates, search, told_weekly))
-        series.append((f"competitor price {category}", "week", "", week_dates, price, told_weekly))
+        series.append((f"search {category}", "week", "", week_dates, searches[:, number], told_weekly))
+        series.append((f"competitor price {category}", "week", "", week_dates, prices[:, number], told_weekly))
     day_dates, told_daily = days_of(settings), exported(settings, days)
     for number, (city, region) in enumerate(CITIES):
-        angle = 2 * np.pi * ((settings.start_date.timetuple().tm_yday + days) - 200) / 365.25
-        noise = 6 * (uniform(settings.seed, Stream.WEATHER, days, 100 + number) - 0.5)
-        warmth = MEAN_TEMPERATURES[number] + TEMPERATURE_WAVE * np.cos(angle) + noise
+        warmth = temperatures(settings, days, number)
         series.append((f"temperature {city}", "day", region, day_dates, warmth, told_daily))
         series.append((f"rain {city}", "day", region, day_dates, is_rainy(settings, days, number), told_daily))
     return [
@@ -110,19 +92,10 @@ def trend_rows(settings: WorldSettings) -> list[dict[str, str]]:
 
 
 def holiday_rows(settings: WorldSettings) -> list[dict[str, str]]:
-    """One row per holiday or shopping day, through the last day that the truth foresees; known from the start."""
+    """One row per day of a holiday, or shopping day, through the last day that the truth foresees; known from the start."""
     last = settings.last_day + timedelta(weeks=settings.truth_weeks_ahead)
-    years = range(settings.start_date.year, last.year + 1)
-    found = [(day, "Spring Festival", "Chinese holiday") for day in NEW_YEARS]
-    for names, kind in (
-        (WESTERN_HOLIDAYS, "Western holiday"),
-        (CHINESE_HOLIDAYS, "Chinese holiday"),
-        (SHOPPING_DAYS, "shopping day"),
-    ):
-        found += [(date(year, month, day), name, kind) for year in years for (month, day), name in names.items()]
     told = exported(settings, np.array([-30]))[0]
     return [
-        {"date": str(day), "name": name, "kind": kind, "exported_at": told}
-        for day, name, kind in sorted(found)
-        if settings.start_date <= day <= last
+        {"date": str(day), "name": feast.name, "kind": feast.kind, "exported_at": told}
+        for day, feast in feast_days(settings.start_date, last)
     ]

@@ -25,6 +25,7 @@ from jobs.simulate.payments import payments
 from jobs.simulate.points import points
 from jobs.simulate.registrations import member_cards
 from jobs.simulate.sales import pos_receipts, web_orders
+from jobs.simulate.seasons import season_factors
 from jobs.simulate.tickets import tickets
 
 MONTH = "delivery_month"
@@ -183,6 +184,8 @@ def write_raw_files(spark: SparkSession, settings: WorldSettings, folder: str, a
 
     Raises:
         WorldExistsError: the folder holds a world of other settings, or something else.
+        UnknownYearError: the world lasts into a year whose holidays nobody knows here.
     """
+    season_factors(settings)  # an unknown year is refused before anything is written
     facts = world_facts("raw files", settings, actions)
     return written_once(spark, folder, facts, lambda files, target: write_feeds(spark, settings, files, target))

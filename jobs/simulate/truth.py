@@ -13,26 +13,29 @@ from pyspark.sql import functions as F
 from jobs.lakehouse.local_rows import local_rows
 from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate import texts
-from jobs.simulate.assortment import CATEGORIES, assortment, product_ids, store_ids
+from jobs.simulate.assortment import assortment, product_ids, store_ids
 from jobs.simulate.bad_actors import BAD_ACTOR_TABLES
 from jobs.simulate.batches import generated
 from jobs.simulate.contacts import contacts, partners
 from jobs.simulate.draws import Columns, Integers
 from jobs.simulate.expectation import EXPECTED_ORDERS_SCHEMA, expected_orders, expected_units
+from jobs.simulate.feasts import feast_factor
 from jobs.simulate.feed_rows import feed_rows, feeds
 from jobs.simulate.folders import FileSystem, world_facts, written_once
 from jobs.simulate.holes import holes
 from jobs.simulate.local_time import HOUR_SECONDS, second_of_day
+from jobs.simulate.market import CATEGORIES, competitor_season
+from jobs.simulate.outreach import CHANNELS, preferred_channels
 from jobs.simulate.people import SHOWS_CARD_SHARE, people
 from jobs.simulate.responses import RESPONSE_TABLES
-from jobs.simulate.seasons import season_factors
+from jobs.simulate.seasons import DAYS_OF_A_WEEK, season_factors
 from jobs.simulate.tastes import DROPOUT_CAUSES, tastes
 
 PERSON_SCHEMA = (
     "person_id long, joined_day int, dropout_day int, order_rate_per_day double, dropout_rate_per_day double,"
     " visit_rate_per_day double, online_share double, online_identified_share double, store_identified_share double,"
     " home_store int, household_id long, category int, favourite_hour int, price_sensitivity double,"
-    " is_return_abuser boolean, cause int"
+    " is_return_abuser boolean, cause int, contact_channel int"
 )
 UNIT_SCHEMA = (
     "product int, store int, week int, expected_units double, units_if_in_stock double, is_stocked_out boolean"
@@ -64,6 +67,7 @@ def person_batch(settings: WorldSettings, persons: Integers) -> Columns:
         "price_sensitivity": liked.price_sensitivity,
         "is_return_abuser": liked.is_return_abuser,
         "cause": liked.dropout_cause,
+        "contact_channel": preferred_channels(settings, persons),
     }
 
 
@@ -88,6 +92,7 @@ def persons(spark: SparkSession, settings: WorldSettings) -> DataFrame:
         texts.listed(CATEGORIES, F.col("category")).alias("favourite_category"),
         *("favourite_hour", "price_sensitivity", "is_return_abuser"),
         texts.listed(DROPOUT_CAUSES, F.col("cause")).alias("dropout_cause"),
+        texts.listed(CHANNELS, F.col("contact_channel")).alias("preferred_contact_channel"),
     )
 
 
@@ -117,10 +122,16 @@ def identifiers(spark: SparkSession, settings: WorldSettings) -> DataFrame:
 
 
 def calendar(spark: SparkSession, settings: WorldSettings) -> DataFrame:
-    """One row per day, through the last one that the truth foresees: the season factor that all customers share."""
+    """One row per day, through the last one that the truth foresees: the season factor that all customers share.
+
+    `feast_factor` and `competitor_factor` are parts of it: what holidays, and a competitor's prices, do to all demand.
+    """
     factors = season_factors(settings)
-    rows = [(settings.start_date + timedelta(days=day), float(factor)) for day, factor in enumerate(factors)]
-    return local_rows(spark, rows, "date date, season_factor double").coalesce(1)
+    of_competitor = competitor_season(settings, np.arange(len(factors)) // DAYS_OF_A_WEEK)
+    days = [settings.start_date + timedelta(days=number) for number in range(len(factors))]
+    rows = list(zip(days, factors.tolist(), map(feast_factor, days), of_competitor.tolist(), strict=True))
+    schema = "date date, season_factor double, feast_factor double, competitor_factor double"
+    return local_rows(spark, rows, schema).coalesce(1)
 
 
 def demand(spark: SparkSession, settings: WorldSettings) -> DataFrame:
@@ -179,7 +190,9 @@ def write_truth(spark: SparkSession, settings: WorldSettings, folder: str, actio
 
     Raises:
         WorldExistsError: the folder holds the truth of other settings, or something else.
+        UnknownYearError: the world lasts into a year whose holidays nobody knows here.
     """
+    season_factors(settings)  # an unknown year is refused before anything is written
 
     def write(_: FileSystem, target: str) -> None:
         write_tables(spark, settings, target)

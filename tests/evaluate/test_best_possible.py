@@ -3,10 +3,11 @@
 import datetime as dt
 
 import numpy as np
+import pandas as pd
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import Row, SparkSession
 
-from jobs.evaluate.best_possible import silence_probability, with_silence_probability
+from jobs.evaluate.best_possible import identified_orders, moved_by_store, silence_probability, with_silence_probability
 from jobs.lakehouse.measures import Floats
 
 DRAWS = 20_000
@@ -61,6 +62,40 @@ def test_more_orders_make_silence_rarer_and_dropping_out_makes_it_likelier() -> 
     assert np.all(np.diff(by_rate) < 0)
     assert np.all(np.diff(by_dropout) > 0)
     assert np.all((by_rate >= 0) & (by_rate <= 1) & (by_dropout >= 0) & (by_dropout <= 1))
+
+
+def test_each_person_may_have_a_season_of_its_own() -> None:
+    rate, dropout, is_active = np.array([0.02, 0.3]), np.array([0.001, 0.02]), np.array([True, True])
+    by_person = np.column_stack([SEASON, SEASON[::-1]])
+    together = silence_probability(rate, dropout, is_active, 7, by_person)
+    for person in (0, 1):
+        one = slice(person, person + 1)
+        alone = silence_probability(rate[one], dropout[one], is_active[one], 7, by_person[:, person])
+        assert together[one] == pytest.approx(alone)
+
+
+def test_an_order_that_rain_moves_to_the_web_shop_carries_the_identity_that_orders_have_there() -> None:
+    persons = pd.DataFrame(
+        {
+            "order_rate_per_day": [0.1, 0.1, 0.1], "online_share": [0.4, 0.4, 1.0], "online_identified_share": 1.0,
+            "store_identified_share": [0.0, 0.9, 0.0], "home_store_id": ["S002", "S001", "S001"],
+        }
+    )  # fmt: skip
+    moved = {"S001": [0.0, 0.15, 0.15], "S002": [0.0, 0.0, 0.15]}
+    found = identified_orders(persons, np.array([1.0, 1.0, 2.0]), moved)
+    in_store = 0.6 * np.array([[1, 1, 1], [1, 0.85, 1], [0.85, 0.85, 1]]) * np.array([1, 1, 0])
+    identified = 1 - in_store * (1 - persons["store_identified_share"].to_numpy())
+    assert found == pytest.approx(0.1 * identified * np.array([[1.0], [1.0], [2.0]]))
+    assert identified_orders(persons, np.ones(3), {}) == pytest.approx(np.tile(0.1 * identified[0], (3, 1)))
+    with pytest.raises(KeyError, match="S002"):
+        identified_orders(persons, np.ones(3), {"S001": [0.0, 0.0, 0.0]})
+
+
+def test_what_rain_moves_is_told_by_store_and_day() -> None:
+    days = [(day, store) for day in (1, 2) for store in ("S001", "S002")]
+    rows = [Row(date=dt.date(2025, 3, day), store_id=store, moved_online_share=day / 10) for day, store in days]
+    assert moved_by_store(rows) == {"S001": [0.1, 0.2], "S002": [0.1, 0.2]}
+    assert moved_by_store([]) == {}
 
 
 def test_of_each_person_only_the_orders_count_that_carry_their_identity(spark: SparkSession) -> None:

@@ -89,10 +89,15 @@ class Clicks:
 
     @contextmanager
     def process(
-        self, folder: Path, start: list[str], secrets: dict[str, str] | None = None, **kafka: str
+        self,
+        folder: Path,
+        start: list[str],
+        secrets: dict[str, str] | None = None,
+        job: str = "stream_topics",
+        **kafka: str,
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """The stream in a process group of its own."""
-        chosen = ["run", "stream_topics", "--dataset", "clicks", "--conf-dir", str(self.conf_dir)]
+        """The stream, or another job, in a process group of its own."""
+        chosen = ["run", job, "--dataset", "clicks", "--conf-dir", str(self.conf_dir)]
         environment = {
             **os.environ,
             "LAKEHOUSE_KEY": KEY,

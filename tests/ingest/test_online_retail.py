@@ -82,4 +82,4 @@ def test_the_money_adds_up_to_the_penny(sums: dict[str, tuple[int, str]]) -> Non
 def test_reasons_are_those_of_the_dataset(loaded: Loaded) -> None:
     rejected = DeltaTable(loaded.lake / "silver/order_lines_rejected").to_pyarrow_table()
     found = {reason for row in rejected.column("reasons").to_pylist() for reason in row}
-    assert found <= {"stock_write_off", "bad_debt_adjustment", "unit_price_not_negative"}
+    assert found <= {"stock_write_off", "stock_correction", "bad_debt_adjustment", "unit_price_not_negative"}

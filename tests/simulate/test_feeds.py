@@ -140,7 +140,7 @@ def test_the_truth_is_written_beside_the_feeds(spark: SparkSession, tmp_path: Pa
     assert tables == {
         *("persons", "identifiers", "calendar", "demand", "feeds", "feed_rows", "drop_offs"),
         *("bots", "brushing_rings", "brushed_orders", "repeated_clicks", "near_duplicates", "outliers", "holes"),
-        *("contact_effects", "ad_effects", "surveys"),
+        *("contact_effects", "ad_effects", "surveys", "category_trends", "weather"),
     }
     for name in tables:
         assert spark.read.parquet(f"{tmp_path}/truth/{name}").columns

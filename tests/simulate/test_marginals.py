@@ -16,14 +16,16 @@ SETTINGS = WorldSettings(customers=8000)
 
 @pytest.fixture(scope="module")
 def world() -> pd.DataFrame:
-    """One row per order of the world: customer, day, hour, lines."""
+    """One row per order of the world: customer, day, hour, lines, pieces."""
     placed = orders(SETTINGS, people(SETTINGS, np.arange(SETTINGS.customers)))
+    sold = order_lines(SETTINGS, placed)
     return pd.DataFrame(
         {
             "customer": placed.owner,
             "day": pd.Timestamp(SETTINGS.start_date) + pd.to_timedelta(placed.day, unit="D"),
             "hour": placed.second // 3600,
-            "lines": np.bincount(order_lines(SETTINGS, placed).order),
+            "lines": np.bincount(sold.order),
+            "pieces": np.bincount(sold.order, weights=sold.quantity),
         }
     )
 
@@ -57,6 +59,14 @@ def olist(test_data: Path) -> pd.DataFrame:
     return rows.assign(hour=pd.to_datetime(rows["order_purchase_timestamp"]).dt.hour).join(lines, on="order_id")
 
 
+@pytest.fixture(scope="module")
+def grocer(test_data: Path) -> pd.DataFrame:
+    """One row per sampled line of American groceries, 2017: its hour. A sample of lines says nothing of baskets and gaps."""
+    file = test_data / "complete-journey-sample/transactions_sample.csv.gz"
+    at = pd.to_datetime(pd.read_csv(file, usecols=["transaction_timestamp"])["transaction_timestamp"], utc=True)
+    return pd.DataFrame({"hour": at.dt.tz_convert("America/New_York").dt.hour})
+
+
 def gaps(orders_of: pd.DataFrame) -> pd.Series:
     """Days between a customer's order days."""
     days = orders_of[["customer", "day"]].drop_duplicates().sort_values(["customer", "day"])
@@ -83,19 +93,49 @@ def test_days_between_orders_spread_as_widely_as_real_ones(
         assert found.quantile(0.9) / found.median() == pytest.approx(tail, rel=0.35)
 
 
+def test_days_between_orders_spread_as_in_one_real_shop_or_another(
+    world: pd.DataFrame, cdnow: pd.DataFrame, online_retail: pd.DataFrame
+) -> None:
+    """In medians: both shops sell to who comes back, at times of their own; the world has to lie between the two all along."""
+    levels = [0.1, 0.25, 0.75, 0.9, 0.99]
+    ours, *theirs = (gaps(rows).quantile(levels) / gaps(rows).median() for rows in (world, cdnow, online_retail))
+    for level in levels:
+        least, most = sorted(real[level] for real in theirs)
+        assert least <= ours[level] <= most, f"{level:.0%} quantile, in medians"
+
+
 def test_customers_are_as_long_gone_as_those_of_a_real_shop(world: pd.DataFrame, online_retail: pd.DataFrame) -> None:
-    shares = [0.25, 0.5, 0.75, 0.9]
+    """To three weeks of a year. CDNOW's customers all began in one quarter, and Olist's come once: there is nothing to compare with."""
+    shares = [0.1, 0.25, 0.5, 0.75, 0.9]
     assert recency(world).quantile(shares).to_numpy() == pytest.approx(
-        recency(online_retail).quantile(shares).to_numpy(), abs=0.08
+        recency(online_retail).quantile(shares).to_numpy(), abs=0.06
     )
+
+
+def hours(orders_of: pd.DataFrame) -> pd.Series:
+    """The share of each hour of the day."""
+    return orders_of["hour"].value_counts(normalize=True).reindex(range(24), fill_value=0.0)
+
+
+def at_other_hours(one: pd.Series, other: pd.Series) -> float:
+    """The total variation of two days: which share of the orders would have to come at another hour."""
+    return float(0.5 * np.abs(one - other).sum())
 
 
 def test_the_hours_of_the_day_are_busy_as_a_marketplace_is(world: pd.DataFrame, olist: pd.DataFrame) -> None:
-    ours, theirs = (
-        rows["hour"].value_counts(normalize=True).reindex(range(24), fill_value=0.0) for rows in (world, olist)
-    )
-    assert 0.5 * np.abs(ours - theirs).sum() < 0.15, "the total variation: the share of orders at other hours"
+    ours = hours(world)
+    assert at_other_hours(ours, hours(olist)) < 0.15
     assert ours[2:6].sum() < 0.03
+
+
+def test_the_hours_of_the_day_are_nearer_to_real_ones_than_these_to_each_other(
+    world: pd.DataFrame, olist: pd.DataFrame, grocer: pd.DataFrame
+) -> None:
+    """Half of the world's orders are placed online, half in stores: its day has to lie between a marketplace's and a grocer's."""
+    ours, online, at_the_till = hours(world), hours(olist), hours(grocer)
+    apart = at_other_hours(online, at_the_till)
+    assert at_other_hours(ours, online) < apart
+    assert at_other_hours(ours, at_the_till) < apart
 
 
 def test_baskets_lie_between_those_of_real_shops(
@@ -105,6 +145,14 @@ def test_baskets_lie_between_those_of_real_shops(
     assert least < world["lines"].mean() < most
     single = [(rows["lines"].dropna() == 1).mean() for rows in (online_retail, world, olist)]
     assert single == sorted(single)
+
+
+def test_baskets_are_about_as_large_as_those_of_a_web_shop(world: pd.DataFrame, cdnow: pd.DataFrame) -> None:
+    """In pieces, but for the two ends, where the world differs and the page says so: single pieces and the largest tenth."""
+    ours, theirs = world["pieces"], cdnow["pieces"]
+    assert ours.mean() == pytest.approx(theirs.mean(), rel=0.25)
+    for level, most in ((0.75, 1), (0.9, 1), (0.95, 2)):
+        assert ours.quantile(level) == pytest.approx(theirs.quantile(level), abs=most), f"{level:.0%} quantile"
 
 
 def test_orders_of_customers_are_as_unequal_as_real_ones(world: pd.DataFrame, online_retail: pd.DataFrame) -> None:
