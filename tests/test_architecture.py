@@ -42,8 +42,9 @@ ROWS_TO_THE_DRIVER = {
     "simulate/merchandise.py": "one row per product, store and week of the assortment",
     "train/train_churn.py": "dates of the panel, bins of a calibration, five example rows",
     "train/train_demand.py": "13 horizons, series of the plot, five example rows",
-    "evaluate/measure_promises.py": "one row per feed, per day of the calendar and per store and day of a label window",
-    "evaluate/true_marks.py": "two kinds of feed, and one row per column that is repaired",
+    "evaluate/measure_promises.py": "one row per day of the calendar and per store and day of a label window",
+    "evaluate/true_marks.py": "one row per column that is repaired",
+    "evaluate/true_rows.py": "one row for events and one for order lines",
 }
 TO_THE_DRIVER = ("collect", "toPandas", "toArrow", "toLocalIterator")
 CLOCKS = ("now", "today", "utcnow", "current_timestamp", "current_date", "localtimestamp", "curdate")

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from jobs.evaluate.best_possible import moved_by_store, with_silence_probability
-from jobs.evaluate.scoreboard import Score, counted, score_rows, scored
+from jobs.evaluate.scoreboard import Score, score_rows, scored
 from jobs.evaluate.true_customers import account_persons, customer_persons, identity_scores
 from jobs.evaluate.true_households import household_scores
 from jobs.evaluate.true_marks import (
@@ -18,12 +18,12 @@ from jobs.evaluate.true_marks import (
     bot_scores,
     click_scores,
     copy_scores,
-    duplicate_scores,
     outlier_scores,
     repair_scores,
     return_scores,
     ring_scores,
 )
+from jobs.evaluate.true_rows import as_held_rows, as_true_rows, refused_rows, row_scores
 from jobs.lakehouse.boosters import with_interval, with_prediction
 from jobs.lakehouse.caching import cached
 from jobs.lakehouse.days import end_of_day
@@ -55,29 +55,18 @@ def truth(run: Run, name: str) -> DataFrame:
     return run.spark.read.parquet(f"{run.settings.path('truth')}/{name}")
 
 
-def capture_scores(run: Run) -> list[Score]:
-    """Share of the true order lines and events that silver holds as valid rows."""
-    feeds = truth(run, "feeds").groupBy((F.col("feed") == "app_events").alias("is_event")).agg(F.sum("true_rows"))
-    true_rows = {row[0]: row[1] for row in feeds.collect()}
-    told_twice = truth(run, "near_duplicates").where("line_no <> first_line_no")
-    line_id = F.concat_ws(":", "feed", "order_id", "line_no").alias("order_line_id")
-    lines = run.read("silver.order_lines").where("revision = 1")
-    held = {
-        True: run.read("silver.events").count(),
-        False: lines.join(told_twice.select(line_id), on="order_line_id", how="left_anti").count(),
-    }
-    names = {True: "events", False: "order lines"}
-    return [
-        counted(
-            "1 capture", "share valid of true rows", names[kind], held[kind] / true_rows[kind], "world", 0.99,
-            f"{held[kind]:,} of {true_rows[kind]:,}; the rest is spoilt on purpose and kept as rejected",
-        )
-        for kind in (False, True)
-    ]  # fmt: skip
+def scores_of_rows(run: Run, lines: DataFrame, events: DataFrame) -> list[Score]:
+    """How silver holds the true order lines and events, id by id: captured, refused, removed as copies."""
+    refused = [
+        refused_rows(rows, run.lake.path(f"{table}_rejected"))
+        for table, rows in (("silver.events", events), ("silver.order_lines", lines))
+    ]
+    true_rows = as_true_rows(truth(run, "feed_rows"), truth(run, "near_duplicates"))
+    return row_scores(true_rows, as_held_rows(events, lines, *refused))
 
 
 def cleaning_scores(run: Run, accounts: DataFrame) -> list[Score]:
-    """How well marks, removed duplicates and repairs follow the truth, of the parts that this world's truth tells of."""
+    """How well rows, marks, removed duplicates and repairs follow the truth, of the parts that this world's truth tells of."""
     lines, events = (run.keep(cached(run.read(table))) for table in ("silver.order_lines", "silver.events"))
     order_flags, line_flags = run.read("silver.order_flags"), run.read("silver.order_line_flags")
     event_flags = run.read("silver.event_flags")
@@ -93,10 +82,8 @@ def cleaning_scores(run: Run, accounts: DataFrame) -> list[Score]:
         ("brushing_rings", "brushed_orders"): lambda: ring_scores(
             known("brushing_rings"), known("brushed_orders"), lines, order_flags
         ),
-        ("near_duplicates",): lambda: [
-            *copy_scores(known("near_duplicates"), lines, line_flags),
-            *duplicate_scores(known("feeds"), known("near_duplicates"), lines, events),
-        ],
+        ("near_duplicates",): lambda: copy_scores(known("near_duplicates"), lines, line_flags),
+        ("feed_rows", "near_duplicates"): lambda: scores_of_rows(run, lines, events),
         ("outliers",): lambda: outlier_scores(known("outliers"), lines, line_flags),
         ("persons", "brushing_rings"): lambda: return_scores(
             known("persons"), accounts, known("brushing_rings"), lines, order_flags
@@ -255,7 +242,6 @@ def build(run: Run) -> None:
     if run.settings.simulated:
         told = account_persons(truth(run, "identifiers"), run.keys(), run.settings.calendar.phone_region)
         accounts = run.keep(cached(told))
-        scores += capture_scores(run)
         scores += cleaning_scores(run, accounts)
         customer_ids = run.read("silver.customer_ids")
         scores += identity_scores(customer_ids, accounts, measured_on)

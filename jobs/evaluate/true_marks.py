@@ -54,8 +54,8 @@ def as_id(column: str | Column, prefix: str | Column = "") -> Column:
 
 
 def bot_devices(bots: DataFrame, keys: Keys, region: str) -> DataFrame:
-    """One row per bot: `device_token`, by which silver knows its device."""
-    return bots.select(tokenised(keys, "device_id", F.col("device_id"), region)["token"].alias("device_token"))
+    """One row per device of a bot, with `device_token`, by which silver knows it."""
+    return bots.withColumn("device_token", tokenised(keys, "device_id", F.col("device_id"), region)["token"])
 
 
 def bot_scores(bots: DataFrame, events: DataFrame, event_flags: DataFrame) -> list[Score]:
@@ -151,36 +151,6 @@ def return_scores(
     return mark_scores(
         true.select(as_id("account_id")), found.select(as_id("account_id")), "abnormal returns", "accounts", GOAL, note
     )
-
-
-def duplicate_scores(feeds: DataFrame, near: DataFrame, lines: DataFrame, events: DataFrame) -> list[Score]:
-    """Rows delivered more than once, from counts: what silver holds too often was missed, what it lacks was taken for a copy."""
-    is_again = near.where("kind = 'told again'").groupBy("feed").agg(F.count("*").alias("again_rows"))
-    renumbered = near.where("kind = 'numbered anew'").count()
-    told = {
-        row["is_event"]: row
-        for row in feeds.join(is_again, on="feed", how="left")
-        .groupBy((F.col("feed") == "app_events").alias("is_event"))
-        .agg(
-            F.sum(F.col("duplicate_rows") + F.coalesce("again_rows", F.lit(0))).alias("copies"),
-            F.sum(F.col("true_rows") - F.col("bad_rows")).alias("good_rows"),
-        )
-        .collect()
-    }
-    held = {True: (events, "event_id", 0), False: (lines, "order_line_id", renumbered)}
-    scores = []
-    for is_event, (rows, key, extra) in held.items():
-        distinct = rows.select(key).distinct().count()
-        copies = int(told[is_event]["copies"])
-        missed = rows.count() - distinct
-        lost = max(0, int(told[is_event]["good_rows"]) + extra - distinct)
-        found, level = copies - missed, "events" if is_event else "order lines"
-        note = f"{copies:,} copies delivered, {missed:,} kept, {lost:,} rows taken for copies"
-        scores += [
-            shared(PROMISE, "duplicates: precision", level, found, found + lost, "world", goal=GOAL, note=note),
-            shared(PROMISE, "duplicates: recall", level, found, copies, "world", goal=GOAL, note=note),
-        ]
-    return scores
 
 
 def repaired_columns(holes: DataFrame, repairs: DataFrame) -> DataFrame:

@@ -10,6 +10,7 @@ from jobs.lakehouse.cleaning_settings import CleaningSettings
 from jobs.lakehouse.event_kinds import is_product_view, is_purchase
 
 SECOND = 1_000_000  # in microseconds
+MINUTE = 60 * SECOND
 HOUR = 3600 * SECOND
 # The signs, each with the time at which it was known in a column of its own; null where it does not hold.
 SIGNS = (
@@ -19,6 +20,8 @@ SIGNS = (
     "round_the_clock",
     "busy_day",
     "purchase_without_view",
+    "network_hops",
+    "looks_alone",
 )
 
 
@@ -47,6 +50,9 @@ def with_event_signs(events: DataFrame, settings: CleaningSettings) -> DataFrame
     so_far = Window.partitionBy("device_token").orderBy("_micros").rangeBetween(Window.unboundedPreceding, 0)
     last_view = F.max(F.when(is_product_view(settings.purchase_events), F.col("_micros"))).over(so_far)
     has_looked = F.coalesce(F.col("_micros") - last_view <= settings.browse_hours * HOUR, F.lit(False))
+    is_hop = (F.col("network") != F.lag("network").over(in_order)) & (
+        F.col("_micros") - F.lag("_micros").over(in_order) <= settings.bot_hop_minutes * MINUTE
+    )
     products = settings.bot_products_per_second
     last_products = F.collect_set("product_id").over(in_order.rowsBetween(1 - products, 0))
     timed = events.where("device_token is not null").withColumn("_micros", F.unix_micros("event_at"))
@@ -54,10 +60,39 @@ def with_event_signs(events: DataFrame, settings: CleaningSettings) -> DataFrame
     return timed.withColumns(
         {
             "declared_agent": F.when(declared, F.col("arrived_at")),
-            "event_rate": within(settings.bot_events_per_minute, 60 * SECOND),
+            "event_rate": within(settings.bot_events_per_minute, MINUTE),
+            "network_hops": F.when(is_hop, F.col("arrived_at")),
             "products_per_second": F.when(F.size(last_products) == products, within(products, SECOND)),
             "purchase_without_view": F.when(is_purchase(settings.purchase_events) & ~has_looked, F.col("arrived_at")),
         }
+    )
+
+
+def only_looking(events: DataFrame, settings: CleaningSettings) -> DataFrame:
+    """One row per device that looked at so many products and had done nothing else: `looks_alone_at`, `did_else_at`.
+
+    A person loads a page, logs in, puts something into the cart or buys sooner or later; `did_else_at` is when the device
+    was first known to have done so after all, null where it never was. It is asked only of devices whose feeds tell such
+    things of anybody.
+    """
+    is_look = is_product_view(settings.purchase_events)
+    known = events.where("device_token is not null").withColumn("_is_look", is_look)
+    tells_else = known.where("not _is_look").select("source").distinct()
+    told = known.join(F.broadcast(tells_else), on="source", how="left_semi")
+    often = told.groupBy("device_token").agg(F.count_if("_is_look").alias("_looks"))
+    often = often.where(F.col("_looks") >= settings.bot_looks_alone).select("device_token")
+    so_far = Window.partitionBy("device_token").orderBy("arrived_at").rangeBetween(Window.unboundedPreceding, 0)
+    counted = told.join(often, on="device_token", how="left_semi").withColumns(
+        {"_looks": F.count_if("_is_look").over(so_far), "_others": F.count_if(~F.col("_is_look")).over(so_far)}
+    )
+    is_alone = (F.col("_looks") >= settings.bot_looks_alone) & (F.col("_others") == 0)
+    return (
+        counted.groupBy("device_token")
+        .agg(
+            F.min(F.when(is_alone, F.col("arrived_at"))).alias("looks_alone_at"),
+            F.min(F.when(~F.col("_is_look"), F.col("arrived_at"))).alias("did_else_at"),
+        )
+        .where("looks_alone_at is not null")
     )
 
 
@@ -66,11 +101,13 @@ def as_device_days(events: DataFrame, settings: CleaningSettings, time_zone: str
 
     A busy day is one far above what devices do on a day, and above a floor that no person reaches. Of products by the
     second many must come on the day: a few are a clock that stood still while its events were stamped, pages that
-    opened together, or two persons with one device; a program goes on.
+    opened together, or two persons with one device; a program goes on. Who only ever looks is a bot on all days of
+    which anything had arrived before it did something else.
     """
     hour = F.hour(F.from_utc_timestamp("event_at", time_zone))
     from_events = [F.min(sign).alias(sign) for sign in ("declared_agent", "event_rate", "purchase_without_view")]
     from_events.append(nth_least("products_per_second", settings.bot_fast_products).alias("products_per_second"))
+    from_events.append(nth_least("network_hops", settings.bot_network_hops).alias("network_hops"))
     days = (
         with_event_signs(events, settings)
         .groupBy("device_token", "event_date")
@@ -78,13 +115,17 @@ def as_device_days(events: DataFrame, settings: CleaningSettings, time_zone: str
             *from_events,
             F.count("*").alias("event_count"),
             F.count_distinct(hour).alias("hours"),
+            F.min("arrived_at").alias("first_arrived_at"),
             F.max("arrived_at").alias("last_arrived_at"),
         )
     )
+    did_else = F.coalesce(F.col("did_else_at") <= F.col("first_arrived_at"), F.lit(False))
     spread, sample = settings.least_log_spread, settings.least_sample
-    far = with_distance(days, [], "event_count", spread, sample).withColumns(
+    placed = with_distance(days, [], "event_count", spread, sample)
+    far = placed.join(only_looking(events, settings), on="device_token", how="left").withColumns(
         {
             "round_the_clock": F.when(F.col("hours") >= settings.bot_active_hours, F.col("last_arrived_at")),
+            "looks_alone": F.when(~did_else, F.col("looks_alone_at")),
             "busy_day": F.when(
                 (F.col("event_count") >= settings.bot_busy_day_events)
                 & (F.col("event_count_distance") >= settings.robust_z),

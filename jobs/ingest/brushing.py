@@ -42,13 +42,38 @@ def named(kind: str, column: str) -> Column:
 
 
 def as_candidates(orders: DataFrame, shared_keys: DataFrame, settings: CleaningSettings) -> DataFrame:
-    """One row per order and key, of the keys that enough accounts share, and not so many that the key is a public place."""
+    """One row per order and key, of the keys that enough accounts share, and not so many that the key is a public place.
+
+    `is_bound` tells whether the order came of an account that shared something of another kind, too, with another account of
+    the key: who lives in one dormitory has one address in common, and no more.
+    """
     keyed = orders.where("account_id is not null").join(shared_keys, on="order_id", how="inner")
     accounts = keyed.groupBy("shared_key").agg(F.count_distinct("account_id").alias("_accounts"))
     few = accounts.where(F.col("_accounts").between(settings.ring_accounts, settings.public_accounts))
     known_at = F.greatest("arrived_at", "key_known_at").alias("known_at")
-    candidates = keyed.join(few, on="shared_key", how="left_semi")
-    return candidates.select("order_id", "shared_key", known_at, "account_id", "ordered_at", "is_return", "products")
+    candidates = keyed.join(few, on="shared_key", how="left_semi").select(
+        "order_id", "shared_key", known_at, "account_id", "ordered_at", "is_return", "products"
+    )
+    bound = as_bound_orders(candidates, shared_keys, settings)
+    joined = candidates.join(bound, on=["order_id", "shared_key"], how="left")
+    return joined.withColumn("is_bound", F.coalesce("is_bound", F.lit(False)))
+
+
+def as_bound_orders(candidates: DataFrame, shared_keys: DataFrame, settings: CleaningSettings) -> DataFrame:
+    """One row per order and key whose account had shared that key, and another kind of key, with another account lately."""
+    others = shared_keys.withColumnsRenamed({"shared_key": "_other_key", "key_known_at": "_other_known_at"})
+    pairs = candidates.join(others, on="order_id", how="inner").where(
+        (_kind("shared_key") != _kind("_other_key")) & (F.col("_other_known_at") <= F.col("known_at"))
+    )
+    days = settings.ring_days * DAY_SECONDS
+    lately = Window.partitionBy("shared_key", "_other_key").orderBy(F.unix_seconds("known_at")).rangeBetween(-days, 0)
+    shared = pairs.withColumn("_accounts", F.size(F.collect_set("account_id").over(lately)))
+    bound = shared.where(F.col("_accounts") > 1).select("order_id", "shared_key").distinct()
+    return bound.withColumn("is_bound", F.lit(True))
+
+
+def _kind(key: str) -> Column:
+    return F.substring_index(key, ":", 1)
 
 
 def with_unbrowsed(candidates: DataFrame, events: DataFrame, settings: CleaningSettings) -> DataFrame:
@@ -88,10 +113,18 @@ def same_product_share(products: Column) -> Column:
     return F.aggregate(squares, F.lit(0.0), lambda total_so_far, square: total_so_far + square)
 
 
+def same_product_pairs(products: Column) -> Column:
+    """The share of pairs among these products that are alike, which is unbiased however few they are; 0 of one."""
+    total = F.size(products)
+    alike = F.try_divide(same_product_share(products) * total - 1, total - 1)
+    return F.when(total > 1, alike).otherwise(0.0)
+
+
 def with_ring_score(candidates: DataFrame, settings: CleaningSettings) -> DataFrame:
     """The candidates with `ring_score`: above 0 where, with this order, its key had all that makes a ring in some last days.
 
-    That is enough accounts and orders, of few products, and the goods mostly bought unseen or brought back.
+    That is enough accounts and orders, of few products, and the goods mostly bought unseen or brought back. Of accounts that are bound
+    by two kinds of things less is asked, but two of the three: a ring that also buys what others buy is diluted.
     """
     days = settings.ring_days * DAY_SECONDS
     lately = Window.partitionBy("shared_key").orderBy(F.unix_seconds("known_at")).rangeBetween(-days, 0)
@@ -102,12 +135,14 @@ def with_ring_score(candidates: DataFrame, settings: CleaningSettings) -> DataFr
             "_orders": F.count_if(sold).over(lately),
             "_returns": F.count_if("is_return").over(lately),
             "_unbrowsed": F.coalesce(F.avg(F.when(sold, F.col("is_unbrowsed").cast("int"))).over(lately), F.lit(0.0)),
+            "_bound": F.avg(F.when(sold, F.col("is_bound").cast("int"))).over(lately),
             "_products": F.flatten(F.collect_list(F.when(sold, F.col("products"))).over(lately)),
         }
     )
     shares = counted.withColumns(
         {
             "_same": same_product_share(F.col("_products")),
+            "_same_pairs": same_product_pairs(F.col("_products")),
             "_returned": F.least(F.coalesce(F.try_divide("_returns", "_orders"), F.lit(0.0)), F.lit(1.0)),
         }
     )
@@ -115,11 +150,19 @@ def with_ring_score(candidates: DataFrame, settings: CleaningSettings) -> DataFr
     is_show = (F.col("_unbrowsed") >= settings.ring_unbrowsed_share) | (
         F.col("_returned") >= settings.ring_returned_share
     )
-    is_ring = is_many & (F.col("_same") >= settings.ring_same_product_share) & is_show
+    is_plain = (F.col("_same") >= settings.ring_same_product_share) & is_show
+    signs = [
+        F.col("_same_pairs") >= settings.ring_bound_same_product_share,
+        F.col("_unbrowsed") >= settings.ring_bound_unbrowsed_share,
+        (F.col("_returned") >= settings.ring_bound_returned_share) & (F.col("_returns") > 1),
+    ]
+    is_bound = F.coalesce(F.col("_bound") >= settings.ring_bound_share, F.lit(False))
+    is_hidden = is_bound & (reduce(lambda one, other: one + other, [sign.cast("int") for sign in signs]) > 1)
+    is_ring = is_many & (is_plain | is_hidden)
     left_open = (1 - F.col("_same")) * (1 - F.col("_unbrowsed")) * (1 - F.col("_returned"))
     score = F.when(is_ring, 1 - left_open).otherwise(0.0)
     return shares.withColumn("ring_score", score).drop(
-        "_accounts", "_orders", "_returns", "_unbrowsed", "_products", "_same", "_returned"
+        "_accounts", "_orders", "_returns", "_unbrowsed", "_bound", "_products", "_same", "_same_pairs", "_returned"
     )
 
 

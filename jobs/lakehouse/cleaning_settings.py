@@ -14,6 +14,8 @@ BOT_WEIGHTS = {
     "round_the_clock": 0.7,
     "busy_day": 0.6,
     "purchase_without_view": 0.5,
+    "network_hops": 0.9,
+    "looks_alone": 0.9,
 }
 
 
@@ -37,6 +39,11 @@ class CleaningSettings(Part):
     robust_z: float = Field(7.0, gt=0, description="robust spreads above the median, on the scale of logarithms")
     least_log_spread: float = Field(0.3, gt=0, description="what the spread is taken for where all values are alike")
     least_sample: int = Field(20, ge=2, description="rows below which nothing is called unusual")
+    bot_network_hops: int = Field(5, ge=1, description="changes of network on one day in the midst of doing something")
+    bot_hop_minutes: int = Field(10, ge=1, description="between two events that are still one doing")
+    bot_looks_alone: int = Field(
+        200, ge=2, description="products looked at by a device that never did anything else, where others do"
+    )
     bot_weights: dict[str, float] = Field(BOT_WEIGHTS)
     bot_confidence: float = Field(0.9, gt=0, le=1)
     browse_hours: int = Field(24, ge=1, description="how long before a purchase a view still counts as looking first")
@@ -46,6 +53,15 @@ class CleaningSettings(Part):
     ring_same_product_share: float = Field(0.3, gt=0, le=1, description="chance that two lines are of one product")
     ring_unbrowsed_share: float = Field(0.7, gt=0, le=1)
     ring_returned_share: float = Field(0.3, gt=0, le=1)
+    ring_bound_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="orders of accounts that share two kinds of things; these need two of the next three",
+    )
+    ring_bound_same_product_share: float = Field(0.15, gt=0, le=1, description="pairs of lines that are of one product")
+    ring_bound_unbrowsed_share: float = Field(0.25, gt=0, le=1)
+    ring_bound_returned_share: float = Field(0.12, gt=0, le=1)
     public_accounts: int = Field(
         200, ge=2, description="accounts above which a device, address or payer is a public one"
     )

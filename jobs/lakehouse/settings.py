@@ -151,12 +151,15 @@ class WorldSettings(Part):
     late_share: float = 0.02
     bad_date_share: float = 0.001
     bad_price_share: float = 0.0005
+    bad_event_share: float = Field(0.001, ge=0, le=1, description="of events: a time, type or message id that is none")
     near_duplicate_share: float = 0.002
     outlier_share: float = 0.0002
     repeated_click_share: float = 0.01
     missing_value_share: float = Field(0.03, ge=0, le=1, description="of cities of accounts and of hours counted")
     persons_per_ring: int = Field(1000, ge=1, description="honest persons to each brushing ring of some ten accounts")
-    persons_per_bot: int = Field(500, ge=1, description="honest persons to each bot")
+    persons_per_bot: int = Field(500, ge=2, description="honest persons to each bot")
+    dormitory_share: float = Field(0.005, ge=0, le=1, description="of persons, those with one address for 32 of them")
+    eager_share: float = Field(0.003, ge=0, le=1, description="of persons, those who open dozens of products in tabs")
 
     @property
     def last_day(self) -> dt.date:

@@ -9,13 +9,14 @@ from pyspark.sql import functions as F
 
 from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate import texts
-from jobs.simulate.addresses import ring_addresses
+from jobs.simulate.addresses import member_addresses
 from jobs.simulate.batches import generated
-from jobs.simulate.bots import bot_batch
+from jobs.simulate.bots import CRAWLER, KINDS, bot_batch
 from jobs.simulate.draws import Columns, Integers
 from jobs.simulate.events import NOT_REPEATED, event_batch
-from jobs.simulate.payers import ring_payers
-from jobs.simulate.rings import rings, rings_led_by
+from jobs.simulate.funnel import drop_off_rows
+from jobs.simulate.payers import member_payers
+from jobs.simulate.rings import SHARED, is_camouflaged, rings, rings_led_by
 from jobs.simulate.sales import NEAR_COPY_KINDS, OUTLIER_FIELDS, RENUMBERED_BY, order_id, sale_batch
 
 MARKED_COLUMNS = [
@@ -25,7 +26,7 @@ MARKED_SCHEMA = (
     "is_online boolean, order_number long, is_return boolean, line_no long, near_copy long, outlier long,"
     " true_quantity long, true_unit_cents long, ring long"
 )
-RING_SCHEMA = "ring_id long, account long, device long, address long, payer long"
+RING_SCHEMA = "ring_id long, account long, device long, address long, payer long, is_camouflaged boolean, unshared long"
 
 
 def ring_batch(settings: WorldSettings, persons: Integers) -> Columns:
@@ -35,15 +36,22 @@ def ring_batch(settings: WorldSettings, persons: Integers) -> Columns:
         "ring_id": crew.ring,
         "account": crew.account,
         "device": crew.device,
-        "address": ring_addresses(settings, crew.ring),
-        "payer": ring_payers(settings, crew.ring),
+        "address": member_addresses(settings, crew),
+        "payer": member_payers(settings, crew),
+        "is_camouflaged": is_camouflaged(settings, crew.ring),
+        "unshared": crew.unshared,
     }
 
 
 def bots(spark: SparkSession, settings: WorldSettings) -> DataFrame:
-    """One row per bot: every event of its device is the bot's."""
-    found = generated(spark, settings, bot_batch, "bot long, device long, is_declared boolean")
-    return found.select(texts.device_id("device").alias("device_id"), "is_declared")
+    """One row per device of a bot: every event of the device is the bot's."""
+    found = generated(spark, settings, bot_batch, "bot long, device long, kind long")
+    return found.select(
+        texts.device_id("device").alias("device_id"),
+        F.col("bot").alias("bot_id"),
+        texts.listed(KINDS, F.col("kind")).alias("kind"),
+        (F.col("kind") == CRAWLER).alias("is_declared"),
+    )
 
 
 def brushing_rings(spark: SparkSession, settings: WorldSettings) -> DataFrame:
@@ -54,6 +62,8 @@ def brushing_rings(spark: SparkSession, settings: WorldSettings) -> DataFrame:
         texts.device_id("device").alias("device_id"),
         texts.delivery_address("address", F.lit(99)).alias("delivery_address"),
         texts.payer("payer").alias("payer"),
+        "is_camouflaged",
+        texts.listed(SHARED, F.col("unshared")).alias("not_shared"),
     )
 
 
@@ -128,4 +138,5 @@ BAD_ACTOR_TABLES: Mapping[str, Callable[[SparkSession, WorldSettings], DataFrame
     "repeated_clicks": repeated_clicks,
     "near_duplicates": near_duplicates,
     "outliers": outliers,
+    "drop_offs": drop_off_rows,
 }

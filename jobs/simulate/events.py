@@ -10,7 +10,8 @@ from jobs.simulate.assortment import product_ids
 from jobs.simulate.batches import generated
 from jobs.simulate.bots import bot_events, bots_told_with
 from jobs.simulate.contacts import NONE, contacts
-from jobs.simulate.draws import Columns, Integers, Stream, scrambled
+from jobs.simulate.draws import Columns, Integers, Stream, chosen, happens, scrambled
+from jobs.simulate.funnel import all_events
 from jobs.simulate.openings import login_events, login_traits, page_events, traits_of_last
 from jobs.simulate.orders import only_channel, orders
 from jobs.simulate.people import people
@@ -20,7 +21,6 @@ from jobs.simulate.visits import (
     IDENTIFIED,
     PAGED,
     REPEATED_KEY,
-    all_events,
     anonymous_ids,
     joined_events,
     message_ids,
@@ -33,8 +33,14 @@ NOT_REPEATED = 0
 EVENT_SCHEMA = (
     "message long, name long, device long, anonymous long, account long, product long, order_number long,"
     " campaign long, agent long, network long, repeats long, surname long, given_name long, email long, phone long,"
-    " happened_at timestamp_ntz, received_at timestamp_ntz, copies long, copy_months long"
+    " happened_at timestamp_ntz, received_at timestamp_ntz, bad_event long, copies long, copy_months long"
 )
+
+
+def event_dirt(settings: WorldSettings, keys: Integers) -> Integers:
+    """What is wrong with each event: NONE for nearly all, else a place in texts.BAD_EVENTS."""
+    is_bad = happens(settings.seed, Stream.EVENT_DIRT, keys, settings.bad_event_share)
+    return np.where(is_bad, chosen(settings.seed, Stream.EVENT_DIRT, keys, len(texts.BAD_EVENTS), 1), NONE)
 
 
 def event_batch(settings: WorldSettings, persons: Integers) -> Columns:
@@ -67,6 +73,7 @@ def event_batch(settings: WorldSettings, persons: Integers) -> Columns:
         "repeats": np.where(events.key >= REPEATED_KEY, message_ids(settings, events.key % REPEATED_KEY), NOT_REPEATED),
         "happened_at": events.happened_ms.astype("datetime64[ms]").astype("datetime64[us]"),
         "received_at": received_ms(settings, events).astype("datetime64[ms]").astype("datetime64[us]"),
+        "bad_event": event_dirt(settings, events.key),
         **traits_of_last(len(events.key), login_traits(settings, known, come)),
         **copies(settings, Stream.EVENT_COPY, events.key),
     }
@@ -118,8 +125,8 @@ def payload(settings: WorldSettings) -> Column:
         texts.numbered("W", "order_number", 14).alias("order_id"),
     )
     message = F.struct(
-        texts.message_id("message").alias("messageId"),
-        texts.listed(texts.EVENT_TYPES, F.col("name")).alias("type"),
+        texts.spoilt_in_event(texts.message_id("message"), "messageId", "bad_event").alias("messageId"),
+        texts.spoilt_in_event(texts.listed(texts.EVENT_TYPES, F.col("name")), "type", "bad_event").alias("type"),
         texts.listed(texts.EVENT_NAMES, F.col("name")).alias("event"),
         page_name().alias("name"),
         F.concat(F.lit("n-"), texts.hexadecimal("anonymous")).alias("anonymousId"),
@@ -127,7 +134,7 @@ def payload(settings: WorldSettings) -> Column:
         traits().alias("traits"),
         context.alias("context"),
         properties.alias("properties"),
-        texts.utc_text_with_millis("happened_at").alias("timestamp"),
+        texts.spoilt_in_event(texts.utc_text_with_millis("happened_at"), "timestamp", "bad_event").alias("timestamp"),
         texts.utc_text_with_millis("received_at").alias("receivedAt"),
     )
     return F.to_json(message)

@@ -108,7 +108,8 @@ def moved_batch(settings: WorldSettings, persons: Integers) -> Columns:
     crew = rings(settings, rings_led_by(settings, persons))
     brushed = ring_orders(settings, crew)
     lines = ring_lines(settings, crew, brushed)
-    units += moved_units(settings, brushed, with_returns(settings, lines, ring_returned_shares(lines)))
+    returned = ring_returned_shares(settings, crew, brushed, lines)
+    units += moved_units(settings, brushed, with_returns(settings, lines, returned))
     place = np.flatnonzero(units)
     return {"place": place, "units": units[place]}
 

@@ -14,7 +14,7 @@ from jobs.simulate.draws import Columns, Integers, Numbers, Stream, scrambled, u
 from jobs.simulate.local_time import as_moments, next_export, wall_seconds_of
 from jobs.simulate.orders import OrderLines, Orders, order_lines, orders, returned_shares, with_returns
 from jobs.simulate.outreach import outreach
-from jobs.simulate.payers import payers, ring_payers
+from jobs.simulate.payers import member_payers, payers
 from jobs.simulate.people import people
 from jobs.simulate.rings import ring_lines, ring_orders, ring_returned_shares, rings, rings_led_by
 from jobs.simulate.sales import ORDER_BITS
@@ -63,8 +63,8 @@ def ring_basket(settings: WorldSettings, numbers: Integers) -> Basket:
     crew = rings(settings, numbers)
     placed = ring_orders(settings, crew)
     sold = ring_lines(settings, crew, placed)
-    lines = with_returns(settings, sold, ring_returned_shares(sold))
-    payer = ring_payers(settings, crew.ring[placed.owner])
+    lines = with_returns(settings, sold, ring_returned_shares(settings, crew, placed, sold))
+    payer = member_payers(settings, crew)[placed.owner]
     return Basket(placed, sold, lines, payer, np.zeros(len(placed.key)))
 
 

@@ -1,4 +1,7 @@
-"""Brushing rings: a few hands behind many accounts, who buy some few products without looking, and bring most back."""
+"""Brushing rings: a few hands behind many accounts, who buy some few products without looking, and bring most back.
+
+Half of them are camouflaged: they share one thing less, take twice as long, buy other goods as well, mostly look first, and keep more.
+"""
 
 from dataclasses import dataclass
 
@@ -7,13 +10,25 @@ import numpy as np
 from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate.assortment import assortment
 from jobs.simulate.contacts import ACCOUNT_BITS, EMAIL_BITS, NONE, devices, phones
-from jobs.simulate.draws import Columns, Integers, Numbers, Stream, chosen, scrambled, uniform
+from jobs.simulate.draws import Columns, Flags, Integers, Numbers, Stream, chosen, scrambled, uniform
 from jobs.simulate.local_time import as_moments, next_export, second_of_day, wall_seconds_of
 from jobs.simulate.names import given_names, surnames
 from jobs.simulate.orders import ENTITY_SPAN, LINE_SPAN, OrderLines, Orders
 from jobs.simulate.seasons import day_count
 from jobs.simulate.slips import NO_SLIP, birth_dates_as_told
-from jobs.simulate.visits import COMPLETED, VIEW_SPAN, Events, agents, millis, networks
+from jobs.simulate.tastes import RETURNED_SHARE
+from jobs.simulate.visits import (
+    ADDED,
+    CHECKING_OUT,
+    COMPLETED,
+    VIEW_SPAN,
+    VIEWED,
+    Events,
+    agents,
+    joined_events,
+    millis,
+    networks,
+)
 
 FIRST_MEMBER = 2**29  # members are numbered above all persons
 MEMBER_SPAN = 2**4  # members of one ring at most
@@ -25,11 +40,22 @@ ACTIVE_DAYS = 28
 REGISTERED_DAYS_BEFORE = 10
 RING_RETURNED_SHARE = 0.6
 RING_WITHOUT_BIRTH_DATE = 0.2
+SHARED = ("address", "payer", "device")
+CAMOUFLAGED_SHARE = 0.5
+CAMOUFLAGED_DAYS = 56
+CAMOUFLAGED_RETURNED_SHARE = 0.25
+OTHER_GOODS_SHARE = 0.4  # of the orders of a camouflaged ring
+LOOKS_FIRST_SHARES = (0.3, 0.8)  # of the orders of a camouflaged ring; every ring has its own share
+VIEW_SECONDS_BEFORE, ADD_SECONDS_BEFORE = (120, 600), (60, 110)
+CHECKOUT_SECONDS_BEFORE = (15, 50)
 
 
 @dataclass(frozen=True, eq=False)
 class Rings:
-    """The members of some rings, one entry per member; all of one ring share its address, payer and two devices."""
+    """The members of some rings, one entry per member; all of one ring share its address, payer and two devices.
+
+    `unshared` is the place in SHARED of what each member of a camouflaged ring has alone; NONE in the others.
+    """
 
     ring: Integers
     member: Integers
@@ -40,6 +66,17 @@ class Rings:
     given_name: Integers
     device: Integers
     first_day: Integers
+    unshared: Integers
+
+
+def is_camouflaged(settings: WorldSettings, ring: Integers) -> Flags:
+    """Whether each ring hides what it does."""
+    return np.asarray(uniform(settings.seed, Stream.RING, ring, 5) < CAMOUFLAGED_SHARE, dtype=np.bool_)
+
+
+def active_days(settings: WorldSettings, ring: Integers) -> Integers:
+    """Over how many days each ring orders."""
+    return np.where(is_camouflaged(settings, ring), CAMOUFLAGED_DAYS, ACTIVE_DAYS)
 
 
 def rings_led_by(settings: WorldSettings, persons: Integers) -> Integers:
@@ -55,7 +92,11 @@ def rings(settings: WorldSettings, numbers: Integers) -> Rings:
     ring = np.repeat(numbers, sizes)
     place = np.arange(len(ring)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     member = FIRST_MEMBER + ring * MEMBER_SPAN + place
-    last_start = max(1, day_count(settings) - ACTIVE_DAYS - REGISTERED_DAYS_BEFORE)
+    last_start = np.maximum(1, day_count(settings) - active_days(settings, ring) - REGISTERED_DAYS_BEFORE)
+    kind = chosen(seed, Stream.RING, ring, len(SHARED), 6)
+    unshared = np.where(is_camouflaged(settings, ring), kind, NONE)
+    has_own_device = unshared == SHARED.index("device")
+    user = np.where(has_own_device, member, first_members(ring) + place % DEVICES_OF_RING)
     return Rings(
         ring=ring,
         member=member,
@@ -64,8 +105,9 @@ def rings(settings: WorldSettings, numbers: Integers) -> Rings:
         phone=phones(settings, member, 0),
         surname=surnames(seed, member),
         given_name=given_names(seed, member),
-        device=devices(settings, first_members(ring) + place % DEVICES_OF_RING, 0),
-        first_day=REGISTERED_DAYS_BEFORE + chosen(seed, Stream.RING, ring, last_start, 1),
+        device=devices(settings, user, 0),
+        first_day=REGISTERED_DAYS_BEFORE + (uniform(seed, Stream.RING, ring, 1) * last_start).astype(np.int64),
+        unshared=unshared,
     )
 
 
@@ -74,13 +116,19 @@ def first_members(ring: Integers) -> Integers:
     return FIRST_MEMBER + ring * MEMBER_SPAN
 
 
+def shown_by(crew: Rings, thing: str) -> Integers:
+    """The number of the member whose address or wallet each member uses: the ring's first, or its own where that is not shared."""
+    return np.where(crew.unshared == SHARED.index(thing), crew.member, first_members(crew.ring))
+
+
 def ring_orders(settings: WorldSettings, crew: Rings) -> Orders:
     """The orders of these members, all online; `owner` is the index of the member."""
     seed = settings.seed
     counts = FEWEST_ORDERS + chosen(seed, Stream.RING_ORDER, crew.member, MOST_ORDERS - FEWEST_ORDERS + 1)
     owner = np.repeat(np.arange(len(counts)), counts)
     key = crew.member[owner] * ENTITY_SPAN + np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
-    day = crew.first_day[owner] + chosen(seed, Stream.RING_ORDER, key, ACTIVE_DAYS, 1)
+    days = active_days(settings, crew.ring)[owner]
+    day = crew.first_day[owner] + (uniform(seed, Stream.RING_ORDER, key, 1) * days).astype(np.int64)
     return Orders(
         owner=owner,
         key=key,
@@ -92,13 +140,21 @@ def ring_orders(settings: WorldSettings, crew: Rings) -> Orders:
     )
 
 
+def is_of_other_goods(settings: WorldSettings, crew: Rings, placed: Orders) -> Flags:
+    """Whether each order is of what anybody buys: a camouflaged ring's pretence."""
+    pretends = uniform(settings.seed, Stream.RING_ORDER, placed.key, 3) < OTHER_GOODS_SHARE
+    return np.asarray(pretends & is_camouflaged(settings, crew.ring[placed.owner]), dtype=np.bool_)
+
+
 def ring_lines(settings: WorldSettings, crew: Rings, placed: Orders) -> OrderLines:
-    """The one line of each order: one piece of one of the ring's products."""
+    """The one line of each order: one piece of one of the ring's products, or of other goods."""
     seed, goods = settings.seed, assortment(settings)
     ring, web = crew.ring[placed.owner], placed.store
     which = chosen(seed, Stream.RING_ORDER, placed.key, PRODUCTS_OF_RING, 2)
-    product = goods.chosen_products(uniform(seed, Stream.RING, ring, 2 + which), web, crew.first_day[placed.owner] // 7)
+    pushed = goods.chosen_products(uniform(seed, Stream.RING, ring, 2 + which), web, crew.first_day[placed.owner] // 7)
     week = placed.day // 7
+    ordinary = goods.chosen_products(uniform(seed, Stream.RING_ORDER, placed.key, 4), web, week)
+    product = np.where(is_of_other_goods(settings, crew, placed), ordinary, pushed)
     return OrderLines(
         order=np.arange(len(placed.key)),
         key=2 * (placed.key * LINE_SPAN + 1),
@@ -113,26 +169,53 @@ def ring_lines(settings: WorldSettings, crew: Rings, placed: Orders) -> OrderLin
     )
 
 
-def ring_returned_shares(lines: OrderLines) -> Numbers:
+def ring_returned_shares(settings: WorldSettings, crew: Rings, placed: Orders, lines: OrderLines) -> Numbers:
     """The probability with which each line of a ring is brought back."""
-    return np.full(len(lines.key), RING_RETURNED_SHARE)
+    hides = is_camouflaged(settings, crew.ring[placed.owner])
+    share = np.where(hides, CAMOUFLAGED_RETURNED_SHARE, RING_RETURNED_SHARE)
+    return np.where(is_of_other_goods(settings, crew, placed), RETURNED_SHARE, share)[lines.order]
 
 
 def ring_events(settings: WorldSettings, crew: Rings, placed: Orders) -> Events:
-    """The completion of each order; nobody looked at anything before."""
-    device, nothing = crew.device[placed.owner], np.full(len(placed.key), NONE, dtype=np.int64)
-    return Events(
-        key=2 * (placed.key * VIEW_SPAN) + 3,
-        name=np.full(len(placed.key), COMPLETED, dtype=np.int64),
-        device=device,
-        account=crew.account[placed.owner],
-        product=nothing,
-        order_key=placed.key,
-        campaign=nothing,
-        agent=agents(settings, device),
-        network=networks(settings, device, first_members(crew.ring[placed.owner])),
-        happened_ms=millis(settings, placed.day, placed.second, placed.key),
+    """The checkout and completion of each order; of those of camouflaged rings mostly also a look and the adding before."""
+    seed, device = settings.seed, crew.device[placed.owner]
+    nothing = np.full(len(placed.key), NONE, dtype=np.int64)
+    product = ring_lines(settings, crew, placed).product
+    completed_ms = millis(settings, placed.day, placed.second, placed.key)
+    hides = is_camouflaged(settings, crew.ring[placed.owner])
+    least, greatest = LOOKS_FIRST_SHARES
+    share = least + (greatest - least) * uniform(seed, Stream.RING, crew.ring[placed.owner], 7)
+    looks = hides & (uniform(seed, Stream.RING_ORDER, placed.key, 5) < share)
+    everyone = np.ones(len(placed.key), dtype=np.bool_)
+    # The ring's network where it has two devices; else each member's own.
+    place = np.where(crew.unshared == SHARED.index("device"), crew.member, first_members(crew.ring))[placed.owner]
+    common = {
+        "device": device,
+        "account": crew.account[placed.owner],
+        "campaign": nothing,
+        "agent": agents(settings, device),
+        "network": networks(settings, device, place),
+    }
+    steps = (
+        (VIEWED, VIEW_SECONDS_BEFORE, looks),
+        (COMPLETED, (0, 1), everyone),
+        (ADDED, ADD_SECONDS_BEFORE, looks),
+        (CHECKING_OUT, CHECKOUT_SECONDS_BEFORE, everyone),
     )
+    parts = []
+    for number, (name, (least, too_many), kept) in enumerate(steps):
+        key = 2 * (placed.key * VIEW_SPAN + number) + 1
+        ahead = least + chosen(seed, Stream.VIEW_GAP, key, too_many - least)
+        step = Events(
+            key=key,
+            name=np.full(len(key), name, dtype=np.int64),
+            product=product if name in (VIEWED, ADDED) else nothing,
+            order_key=placed.key if name == COMPLETED else nothing,
+            happened_ms=completed_ms - 1000 * ahead,
+            **common,
+        )
+        parts.append(step.only(kept))
+    return joined_events(parts)
 
 
 def ring_accounts(settings: WorldSettings, crew: Rings) -> Columns:

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate import texts
-from jobs.simulate.addresses import delivery_addresses, ring_addresses
+from jobs.simulate.addresses import delivery_addresses, member_addresses
 from jobs.simulate.assortment import product_ids, store_ids
 from jobs.simulate.batches import generated
 from jobs.simulate.contacts import NONE, contacts
@@ -139,7 +139,7 @@ def ring_sales(settings: WorldSettings, numbers: Integers) -> Columns:
     crew = rings(settings, numbers)
     placed = ring_orders(settings, crew)
     sold = ring_lines(settings, crew, placed)
-    lines = with_returns(settings, sold, ring_returned_shares(sold))
+    lines = with_returns(settings, sold, ring_returned_shares(settings, crew, placed, sold))
     owner = placed.owner[lines.order]
     nothing = np.full(len(owner), NONE, dtype=np.int64)
     return {
@@ -149,7 +149,7 @@ def ring_sales(settings: WorldSettings, numbers: Integers) -> Columns:
         "given_name": crew.given_name[owner],
         "email": nothing,
         "phone": nothing,
-        "address": ring_addresses(settings, crew.ring[owner]),
+        "address": member_addresses(settings, crew)[owner],
         "ring": crew.ring[owner],
     } | sale_columns(settings, placed, lines)
 

@@ -42,8 +42,18 @@ BOT_AGENTS = (
 )
 FULL_WIDTH_DIGITS = "０１２３４５６７８９"
 # By the number of what happens: the kind of message, and of what is tracked its name.
-EVENT_TYPES = ("track", "track", "page", "identify")
-EVENT_NAMES = ("Product Viewed", "Order Completed")
+EVENT_TYPES = (*["track"] * 5, "page", "identify")
+EVENT_NAMES = ("Product Viewed", "Order Completed", "Product Added", "Checkout Started", "Payment Info Entered")
+# Spoilt events: the field, and what stands there instead; nothing where the sender left it out.
+BAD_EVENTS = (
+    ("timestamp", "yesterday"),
+    ("timestamp", "2025-02-31T10:00:00.000Z"),
+    ("timestamp", "0000-00-00T00:00:00.000Z"),
+    ("messageId", None),
+    ("messageId", ""),
+    ("type", "trakc"),
+    ("type", None),
+)
 
 
 def listed(texts: Sequence[str], index: Column) -> Column:
@@ -222,6 +232,14 @@ def utc_text_with_millis(moment: str) -> Column:
 def amount(cents: str) -> Column:
     """An amount with two decimals from whole cents."""
     return (F.col(cents).cast("decimal(18,0)") / 100).cast("decimal(18,2)").cast("string")
+
+
+def spoilt_in_event(text: Column, field: str, kind: str) -> Column:
+    """The text of an event's field, or what stands in its place where BAD_EVENTS, at place `kind`, names this field."""
+    for place, (name, bad_text) in enumerate(BAD_EVENTS):
+        if name == field:
+            text = F.when(F.col(kind) == place, F.lit(bad_text)).otherwise(text)
+    return text
 
 
 def spoilt(text: Column, bad_texts: Sequence[str], kind: str) -> Column:

@@ -16,11 +16,11 @@ from jobs.simulate import texts
 from jobs.simulate.assortment import assortment, product_ids, store_ids
 from jobs.simulate.bad_actors import BAD_ACTOR_TABLES
 from jobs.simulate.batches import generated
-from jobs.simulate.contacts import NONE, contacts, partners
+from jobs.simulate.contacts import contacts, partners
 from jobs.simulate.draws import Columns, Integers
-from jobs.simulate.events import event_batch
 from jobs.simulate.expectation import EXPECTED_ORDERS_SCHEMA, expected_orders, expected_units
 from jobs.simulate.feasts import feast_factor
+from jobs.simulate.feed_rows import feed_rows, feeds
 from jobs.simulate.folders import FileSystem, world_facts, written_once
 from jobs.simulate.holes import holes
 from jobs.simulate.local_time import HOUR_SECONDS, second_of_day
@@ -28,7 +28,6 @@ from jobs.simulate.market import CATEGORIES, competitor_season
 from jobs.simulate.outreach import CHANNELS, preferred_channels
 from jobs.simulate.people import SHOWS_CARD_SHARE, people
 from jobs.simulate.responses import RESPONSE_TABLES
-from jobs.simulate.sales import sale_batch
 from jobs.simulate.seasons import DAYS_OF_A_WEEK, season_factors
 from jobs.simulate.tastes import DROPOUT_CAUSES, tastes
 
@@ -38,8 +37,6 @@ PERSON_SCHEMA = (
     " home_store int, household_id long, category int, favourite_hour int, price_sensitivity double,"
     " is_return_abuser boolean, cause int, contact_channel int"
 )
-FEEDS = ("web_orders", "pos_receipts", "app_events")
-FEED_COUNTS = ("true_rows", "duplicate_rows", "near_duplicate_rows", "bad_rows")
 UNIT_SCHEMA = (
     "product int, store int, week int, expected_units double, units_if_in_stock double, is_stocked_out boolean"
 )
@@ -160,37 +157,12 @@ def demand(spark: SparkSession, settings: WorldSettings) -> DataFrame:
     )
 
 
-def feed_counts(rows: Columns) -> list[int]:
-    """What there is among some true rows of a feed, in the order of FEED_COUNTS."""
-    is_bad = (rows["bad_date"] >= 0) | (rows["bad_price"] >= 0)
-    return [len(rows["copies"]), int(rows["copies"].sum()), int((rows["near_copy"] >= 0).sum()), int(is_bad.sum())]
-
-
-def feed_batch(settings: WorldSettings, persons: Integers) -> Columns:
-    """One row per transactional feed, with what there is of these persons in it."""
-    spotless = dict.fromkeys(("near_copy", "bad_date", "bad_price"), np.array([NONE]))
-    told = (
-        sale_batch(True, settings, persons),
-        sale_batch(False, settings, persons),
-        event_batch(settings, persons) | spotless,
-    )
-    counts = np.array([feed_counts(rows) for rows in told])
-    return {"feed": np.arange(len(FEEDS))} | {name: counts[:, place] for place, name in enumerate(FEED_COUNTS)}
-
-
-def feeds(spark: SparkSession, settings: WorldSettings) -> DataFrame:
-    """One row per transactional feed: its distinct true rows, the copies and near copies of them, and the rows spoilt."""
-    told = generated(spark, settings, feed_batch, "feed long, " + ", ".join(f"{name} long" for name in FEED_COUNTS))
-    totals = told.groupBy("feed").agg(*[F.sum(name).alias(name) for name in FEED_COUNTS]).coalesce(1)
-    return totals.withColumn("feed", texts.listed(FEEDS, F.col("feed")))
-
-
 TABLES: Mapping[str, Callable[[SparkSession, WorldSettings], DataFrame]] = {
     "persons": persons,
     "identifiers": identifiers,
     "calendar": calendar,
     "demand": demand,
-    "feeds": feeds,
+    "feed_rows": feed_rows,
     "holes": holes,
 }
 
@@ -204,6 +176,7 @@ def write_tables(spark: SparkSession, settings: WorldSettings, folder: str) -> N
         ]
         for done in written:
             done.result()
+    feeds(spark.read.parquet(f"{folder}/feed_rows")).write.mode("overwrite").parquet(f"{folder}/feeds")
 
 
 def write_truth(spark: SparkSession, settings: WorldSettings, folder: str, actions: Sequence[Any] = ()) -> bool:

@@ -1,4 +1,4 @@
-"""App and web events: product views of each visit, and the view and the completion of each online order."""
+"""Visits of the app and the web shop, and the product views of those that end without an order."""
 
 from dataclasses import dataclass
 
@@ -9,21 +9,26 @@ from jobs.simulate.assortment import assortment
 from jobs.simulate.contacts import NONE, Contacts
 from jobs.simulate.draws import Flags, Integers, Stream, chosen, happens, small_count, uniform, word_numbers
 from jobs.simulate.local_time import DAY_SECONDS, second_of_day, utc_seconds, wall_seconds_of
-from jobs.simulate.orders import ENTITY_SPAN, Orders, accounts_shown, arrivals, days_late, order_lines
+from jobs.simulate.orders import ENTITY_SPAN, Orders, arrivals, days_late
 from jobs.simulate.outreach import campaigns as campaigns_of
 from jobs.simulate.people import People
 from jobs.simulate.tastes import hour_draws, product_draws
 
 VIEW_SPAN = 2**6  # views of one visit at most
-EXTRA_VIEWS = 0.8
+EXTRA_VIEWS = 0.45
+EAGER_VISITS = 0.5  # of the visits of an eager shopper, those in which they open product after product in tabs
+EAGER_VIEWS = (30, 56)  # the places behind these in the span of a visit are those of other events
+TABS_OPENED = 4  # at a time, then they are read
+TAB_GAP_MS = (350, 900)
+TABS_READ_MS = (8_000, 45_000)
 LOGGED_IN_SHARE = 0.6
 SECOND_DEVICE_USE = 0.4
 PARTNER_DEVICE_USE = 0.3
 TABLET_SHARE = 0.01  # of the visits without an order, those on the tablet that lies in a store for everybody
 CAMPAIGN_SHARE = 0.15
 CAMPAIGN_COUNT = 4  # the length of the list in texts.py
-VIEW_BEFORE_ORDER_SECONDS = (60, 900)
-VIEWED, COMPLETED, PAGED, IDENTIFIED = range(4)  # places in texts.EVENT_TYPES
+# Places in texts.EVENT_TYPES; what is tracked comes before what is not.
+VIEWED, COMPLETED, ADDED, CHECKING_OUT, PAYING, PAGED, IDENTIFIED = range(7)
 REPEATED_KEY = 2**60  # added to the key of a click for the key of its repetition
 REPEATED_WITHIN_MS = 900
 AGENT_COUNT = 8  # the length of texts.USER_AGENTS
@@ -46,6 +51,10 @@ class Events:
     agent: Integers
     network: Integers
     happened_ms: Integers
+
+    def only(self, kept: Flags | Integers) -> "Events":
+        """Those of the events for which a condition holds, or at these places."""
+        return Events(**{name: values[kept] for name, values in vars(self).items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +120,9 @@ def agents(settings: WorldSettings, device: Integers) -> Integers:
 
 
 def networks(settings: WorldSettings, device: Integers, visit_key: Integers) -> Integers:
-    """The network (the first three bytes of an address) of each visit: mostly that of the device."""
-    on_the_move = happens(settings.seed, Stream.NETWORK, visit_key, ON_THE_MOVE_SHARE)
+    """The network (the first three bytes of an address) of each visit: mostly that of the device, always that of a store's tablet."""
+    is_tablet = np.isin(device, tablets(settings))
+    on_the_move = happens(settings.seed, Stream.NETWORK, visit_key, ON_THE_MOVE_SHARE) & ~is_tablet
     usual = chosen(settings.seed, Stream.NETWORK, device, 2**NETWORK_BITS, 1)
     return np.where(on_the_move, chosen(settings.seed, Stream.NETWORK, visit_key, 2**NETWORK_BITS, 2), usual)
 
@@ -142,10 +152,51 @@ def visits(settings: WorldSettings, crowd: People, known: Contacts) -> Visits:
     )
 
 
+def eager_visits(settings: WorldSettings, crowd: People, come: Visits) -> Flags:
+    """The visits in which somebody opens dozens of products in tabs: as fast as some bots, and no bot."""
+    is_eager = happens(settings.seed, Stream.EAGER, crowd.person_id, settings.eager_share)[come.owner]
+    return np.asarray(is_eager & happens(settings.seed, Stream.EAGER, come.key, EAGER_VISITS), dtype=np.bool_)
+
+
+def view_counts(settings: WorldSettings, come: Visits, is_eager: Flags) -> Integers:
+    """How many products are looked at in each visit."""
+    least, most = EAGER_VIEWS
+    many = least + chosen(settings.seed, Stream.EAGER, come.key, most - least + 1, 1)
+    few = 1 + small_count(uniform(settings.seed, Stream.VIEW_COUNT, come.key), EXTRA_VIEWS)
+    return np.where(is_eager, many, few)
+
+
+def tab_moments(settings: WorldSettings, come: Visits, visit: Integers, number: Integers, key: Integers) -> Integers:
+    """UTC milliseconds of each view where a visitor opens some tabs at a time, and reads before the next ones.
+
+    Args:
+        settings: the world.
+        come: the visits.
+        visit: by view, the place of its visit.
+        number: by view, its number within the visit.
+        key: by view, its key.
+    """
+    opened, read = (
+        least + chosen(settings.seed, Stream.EAGER, key, most - least, index)
+        for index, (least, most) in enumerate((TAB_GAP_MS, TABS_READ_MS), start=2)
+    )
+    passed = np.cumsum(np.where(number % TABS_OPENED == 0, read, opened))
+    first = np.flatnonzero(number == 0)
+    since_first = passed - passed[first][visit]
+    moments = millis(settings, come.day, come.second, come.key)[visit] + since_first
+    return without_whole_seconds(moments)
+
+
+def without_whole_seconds(moments: Integers) -> Integers:
+    """The milliseconds, a whole second one later, so that the text of each has its fraction."""
+    return np.where(moments % 1000 == 0, moments + 1, moments)
+
+
 def visit_events(settings: WorldSettings, crowd: People, come: Visits) -> Events:
     """The product views of these visits."""
     seed, goods = settings.seed, assortment(settings)
-    counts = 1 + small_count(uniform(seed, Stream.VIEW_COUNT, come.key), EXTRA_VIEWS)
+    is_eager = eager_visits(settings, crowd, come)
+    counts = view_counts(settings, come, is_eager)
     visit = np.repeat(np.arange(len(counts)), counts)
     number = np.arange(len(visit)) - np.repeat(np.cumsum(counts) - counts, counts)
     key = come.key[visit] * VIEW_SPAN + number
@@ -164,33 +215,11 @@ def visit_events(settings: WorldSettings, crowd: People, come: Visits) -> Events
         campaign=come.campaign[visit],
         agent=come.agent[visit],
         network=come.network[visit],
-        happened_ms=millis(settings, come.day[visit], np.minimum(come.second[visit] + gap, DAY_SECONDS - 1), key),
-    )
-
-
-def order_events(settings: WorldSettings, known: Contacts, placed: Orders) -> Events:
-    """Two events per online order: the view of its first product, and its completion."""
-    lines = order_lines(settings, placed)
-    first_product = lines.product[lines.line_no == 1]
-    least, greatest = VIEW_BEFORE_ORDER_SECONDS
-    ahead = least + chosen(settings.seed, Stream.VIEW_GAP, placed.key, greatest - least)
-    nothing = np.full(len(placed.key), NONE, dtype=np.int64)
-    device = devices_used(settings, known, placed.owner, placed.key)
-    account = accounts_shown(settings, known, placed)
-    completed_ms = millis(settings, placed.day, placed.second, placed.key)
-    # Visits take the even keys, orders the odd ones.
-    key = 2 * (placed.key * VIEW_SPAN) + 1
-    return Events(
-        key=np.concatenate([key, key + 2]),
-        name=np.repeat([VIEWED, COMPLETED], len(placed.key)),
-        device=np.tile(device, 2),
-        account=np.tile(account, 2),
-        product=np.concatenate([first_product, nothing]),
-        order_key=np.concatenate([nothing, placed.key]),
-        campaign=np.tile(order_sources(settings, placed), 2),
-        agent=np.tile(agents(settings, device), 2),
-        network=np.tile(networks(settings, device, placed.key + ENTITY_SPAN // 2), 2),
-        happened_ms=np.concatenate([completed_ms - 1000 * ahead, completed_ms]),
+        happened_ms=np.where(
+            is_eager[visit],
+            tab_moments(settings, come, visit, number, key),
+            millis(settings, come.day[visit], np.minimum(come.second[visit] + gap, DAY_SECONDS - 1), key),
+        ),
     )
 
 
@@ -198,8 +227,10 @@ def repeated_clicks(settings: WorldSettings, clicks: Events) -> Events:
     """The clicks that a nervous finger did again within a second: all alike but the message and its time."""
     again = happens(settings.seed, Stream.REPEATED_CLICK, clicks.key, settings.repeated_click_share)
     later = 50 + chosen(settings.seed, Stream.REPEATED_CLICK, clicks.key, REPEATED_WITHIN_MS - 50, 1)
-    happened = clicks.happened_ms + later
-    changed = {"key": clicks.key + REPEATED_KEY, "happened_ms": np.where(happened % 1000 == 0, happened + 1, happened)}
+    changed = {
+        "key": clicks.key + REPEATED_KEY,
+        "happened_ms": without_whole_seconds(clicks.happened_ms + later),
+    }
     return Events(**{name: values[again] for name, values in (vars(clicks) | changed).items()})
 
 
@@ -208,17 +239,11 @@ def joined_events(parts: list[Events]) -> Events:
     return Events(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])})
 
 
-def all_events(settings: WorldSettings, crowd: People, known: Contacts, come: Visits, placed: Orders) -> Events:
-    """What is done in these visits, and with these online orders of the same persons."""
-    views = visit_events(settings, crowd, come)
-    return joined_events([views, repeated_clicks(settings, views), order_events(settings, known, placed)])
-
-
 def received_ms(settings: WorldSettings, events: Events) -> Integers:
     """UTC milliseconds at which each event arrived: some seconds later, or days when the device was offline."""
     delay = 100 + chosen(settings.seed, Stream.EVENT_DELAY, events.key, 2900)
     arrived = events.happened_ms + delay + days_late(settings, events.key) * DAY_SECONDS * 1000
-    return np.where(arrived % 1000 == 0, arrived + 1, arrived)
+    return without_whole_seconds(arrived)
 
 
 def anonymous_ids(settings: WorldSettings, device: Integers) -> Integers:

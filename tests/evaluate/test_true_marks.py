@@ -10,7 +10,6 @@ from jobs.evaluate.true_marks import (
     bot_scores,
     click_scores,
     copy_scores,
-    duplicate_scores,
     outlier_scores,
     repair_scores,
     return_scores,
@@ -103,18 +102,6 @@ def test_copies_and_outliers(spark: SparkSession) -> None:
         ("near duplicates: recall", "order lines"): 2 / 3,
     }
     assert set(values(outlier_scores(truth.where("line_no = 51"), told, flags)).values()) == {1}
-    feeds = spark.createDataFrame(
-        [("web_orders", 4, 3, 0), ("app_events", 10, 5, 0)],
-        "feed string, true_rows long, duplicate_rows long, bad_rows long",
-    )
-    events = frame_of(spark, "silver.events", *[event(event_id=f"{n}") for n in range(9)])
-    # Of the lines five copies came (three alike, two told again) and one is still there; of the events one was lost.
-    assert values(duplicate_scores(feeds, truth, told, events)) == {
-        ("duplicates: precision", "order lines"): 1,
-        ("duplicates: recall", "order lines"): 4 / 5,
-        ("duplicates: precision", "events"): 5 / 6,
-        ("duplicates: recall", "events"): 1,
-    }
 
 
 def test_returns_of_accounts_with_enough_lines(spark: SparkSession) -> None:

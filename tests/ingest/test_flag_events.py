@@ -173,6 +173,58 @@ def test_weak_signs_make_a_bot_together_and_not_alone(spark: SparkSession) -> No
     assert len(found) == 81
 
 
+def test_who_changes_the_network_in_the_midst_of_looking_is_no_person(spark: SparkSession) -> None:
+    """A phone that leaves the house has another network; one that has a new one each minute is many proxies."""
+
+    def looks(device: str, networks: str, gap_seconds: float = 60) -> list[Row]:
+        return [
+            viewed(device, number * gap_seconds, f"p{number % 3}", network=None if name == "-" else name)
+            for number, name in enumerate(networks)
+        ]
+
+    found = flags(
+        spark,
+        *looks("rotates", "abcdef"),
+        *looks("four times", "abcde"),
+        *looks("at home and out", "aaabbbaaabbb"),
+        *looks("now and then", "abcdef", gap_seconds=601),
+        *looks("not told", "a-b-c-d-e-f-"),
+    )
+    assert {device_of(name) for name in found} == {"rotates"}
+    assert {tuple(row["reasons"]) for row in found.values()} == {("network_hops",)}
+    fifth_change = TEN + dt.timedelta(minutes=6)
+    assert {row["arrived_at"] for row in found.values()} == {fifth_change}
+
+
+def test_who_only_ever_looks_is_a_bot_until_it_does_something_else(spark: SparkSession) -> None:
+    settings = CleaningSettings(bot_looks_alone=20)
+    day = 86_400
+
+    def looks(device: str, count: int, day_number: int = 0, **overrides: Any) -> list[Row]:
+        return [viewed(device, day_number * day + 70 * n, f"p{n % 7}", **overrides) for n in range(count)]
+
+    def does(device: str, day_number: float, **overrides: Any) -> Row:
+        return viewed(device, day_number * day, None, **{"event_name": "Checkout Started", **overrides})
+
+    found = flags(
+        spark,
+        *looks("patient", 12), *looks("patient", 12, 3),
+        *looks("too few", 19),
+        *looks("shopper", 30), does("shopper", 0.01),
+        *looks("logs in later", 25), *looks("logs in later", 5, 4),
+        does("logs in later", 3, event_type="identify", event_name=None),
+        *looks("another shop", 30, source="clicks only"),
+        settings=settings,
+    )  # fmt: skip
+    assert {device_of(name) for name in found} == {"patient", "logs in later"}
+    assert {tuple(row["reasons"]) for row in found.values()} == {("looks_alone",)}
+    assert sum(name.startswith("patient") for name in found) == 24, "what it did before is its as well"
+    twentieth = TEN + dt.timedelta(days=3, seconds=7 * 70 + 60)
+    assert found["patient 0 p0"]["arrived_at"] == twentieth
+    late = [row for name, row in found.items() if name.startswith("logs in later")]
+    assert len(late) == 25, "not the days after it had done something else"
+
+
 def test_every_sign_has_a_weight() -> None:
     assert set(SETTINGS.bot_weights) == set(SIGNS)
 
@@ -189,8 +241,14 @@ def test_what_arrives_later_changes_no_mark_that_was_known(spark: SparkSession) 
         viewed(draw.choice(["a", "b", "c"]), second, draw.choice("pqr"), event_id=f"{number}")
         for number, second in enumerate(seconds)
     ]
-    settings = CleaningSettings(bot_events_per_minute=15, bot_products_per_second=2, bot_fast_products=15)
+    settings = CleaningSettings(
+        bot_events_per_minute=15, bot_products_per_second=2, bot_fast_products=15, bot_looks_alone=30
+    )
+    other = {"source": "a feed that tells of pages, too"}
+    events += [viewed("alone", 15 * number, "q", event_id=f"alone {number}", **other) for number in range(35)]
+    events.append(viewed("alone", 560, None, event_id="else", event_type="page", event_name="Home", **other))
     late = flags(spark, *events, settings=settings)
+    assert any("looks_alone" in row["reasons"] for row in late.values())
     assert {len(row["reasons"]) for row in late.values()} == {1, 2, 3}, "the events are too poor to tell anything"
     for cut in (TEN + dt.timedelta(minutes=minutes) for minutes in (2, 5, 8)):
         then = flags(spark, *[row for row in events if row["arrived_at"] <= cut], settings=settings)

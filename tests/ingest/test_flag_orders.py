@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.ingest.brushing import as_brushed_orders, as_candidates, as_shared_keys, same_product_share, with_unbrowsed
+from jobs.ingest.brushing import (
+    as_brushed_orders,
+    as_candidates,
+    as_shared_keys,
+    same_product_pairs,
+    same_product_share,
+    with_unbrowsed,
+)
 from jobs.ingest.flag_orders import as_order_flags, as_order_heads, as_repeated_orders
 from jobs.ingest.line_marks import as_line_flags
 from jobs.ingest.unusual_returns import as_abnormal_returns, wilson_lower
@@ -177,6 +184,46 @@ def test_where_no_event_tells_of_orders_nobody_is_called_unseen(spark: SparkSess
     crowd = orders_at("crowd", 8, 2, ["p1"])
     assert brushed(spark, crowd, []) == {}
     assert group_of(list(brushed(spark, [*crowd, *returns_of(crowd[:8], 2 * DAY)], []))) == {"crowd", "Rcrowd"}
+
+
+DILUTED = ["p1", "p2", "p1", "p2", "p1", *MANY[2:6]]
+
+
+def test_a_ring_that_hides_is_known_by_two_things_that_it_shares_and_two_signs(spark: SparkSession) -> None:
+    """Other goods, looks before half of the orders, few returns: an office with the firm's wallet has no second sign."""
+
+    def group(name: str, products: Sequence[str], looks: int, *, has_wallet: bool = True) -> tuple[list[Row], ...]:
+        orders = orders_at(name, 6, 3, products)
+        events = [
+            told
+            for number, line in enumerate(orders)
+            for told in told_by_events([line], f"d {line['account_id']}", looks_first=number % 6 < looks)
+        ]
+        paid = {"payer_token": f"wallet of {name}"} if has_wallet else {}
+        payments = [
+            row_of("silver.payments", order_id=line["order_id"], arrived_at=line["arrived_at"], **paid)
+            for line in orders
+        ]
+        return orders, events, payments
+
+    groups = [
+        group("ring", DILUTED, 3),
+        group("office", MANY, 6),
+        group("office in a hurry", MANY, 3),
+        group("office with one taste", DILUTED, 6),
+        group("dormitory", DILUTED, 3, has_wallet=False),
+    ]
+    lines, events, payments = ([row for part in groups for row in part[place]] for place in range(3))
+    found = brushed(spark, lines, events, payments)
+    assert group_of(list(found)) == {"ring"}
+    assert len(found) == 18
+
+
+def test_pairs_of_few_products_are_not_alike_by_their_number(spark: SparkSession) -> None:
+    cases = {("a", "a"): 1.0, ("a", "b"): 0.0, ("a", "a", "b"): 1 / 3, ("a",): 0.0, (): 0.0}
+    rows = spark.createDataFrame([(list(products),) for products in cases], "products array<string>")
+    for row in rows.select("products", same_product_pairs(rows["products"]).alias("share")).collect():
+        assert row["share"] == pytest.approx(cases[tuple(row["products"])])
 
 
 def test_the_chance_that_two_are_the_same(spark: SparkSession) -> None:

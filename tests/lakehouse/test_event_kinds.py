@@ -12,7 +12,7 @@ def test_only_what_was_done_is_a_view_or_a_purchase(spark: SparkSession) -> None
     events = [
         event(event_id=f"{event_type} {name} {product}", event_type=event_type, event_name=name, product_id=product)
         for event_type in ("track", "page", "identify")
-        for name in ("Product Viewed", "Order Completed", None)
+        for name in ("Product Viewed", "Product Added", "Checkout Started", "Order Completed", None)
         for product in ("p", None)
     ]
     rows = frame_of(spark, "silver.events", *events)

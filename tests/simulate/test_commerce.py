@@ -15,9 +15,10 @@ from jobs.simulate.outreach import CHANNELS, campaigns
 from jobs.simulate.papers import check_places, national_ids
 from jobs.simulate.payments import CASH, GIFT_CARD, METHODS, NO_PAYER, VOUCHER, payment_batch
 from jobs.simulate.points import points_batch
+from jobs.simulate.rings import SHARED, rings, rings_led_by
 from jobs.simulate.sales import sale_batch
 
-SETTINGS = WorldSettings(seed=3, customers=1200, weeks=52, truth_weeks_ahead=2, persons_per_ring=400)
+SETTINGS = WorldSettings(seed=3, customers=1200, weeks=52, truth_weeks_ahead=2, persons_per_ring=200)
 PERSONS = np.arange(SETTINGS.customers)
 BATCHES = [payment_batch, points_batch, contact_batch, coupon_batch, consent_batch, credit_batch, demographics_batch]
 
@@ -68,17 +69,25 @@ def test_only_wallets_and_cards_have_a_payer(paid: pd.DataFrame) -> None:
     assert set(paid["method"]) == set(range(len(METHODS)))
 
 
-def test_a_ring_pays_with_one_wallet_and_persons_with_few(sold: pd.DataFrame, paid: pd.DataFrame) -> None:
+def test_a_ring_pays_with_one_wallet_but_where_it_hides_that_and_persons_with_few(
+    sold: pd.DataFrame, paid: pd.DataFrame
+) -> None:
     ring_of_order = sold[sold["ring"] >= 0].groupby("order_number")["ring"].first()
     with_payer = paid[paid["payer"] != NO_PAYER]
     of_rings = with_payer[with_payer["order_number"].isin(ring_of_order.index)]
     per_ring = of_rings.groupby(of_rings["order_number"].map(ring_of_order))["payer"].nunique()
-    assert len(per_ring) == 3
-    assert (per_ring == 1).all()
+    crew = rings(SETTINGS, rings_led_by(SETTINGS, PERSONS))
+    members = pd.Series(crew.unshared, index=crew.ring)
+    has_own = members.groupby(level=0).first() == SHARED.index("payer")
+    assert len(per_ring) == 6
+    assert set(has_own) == {True, False}
+    assert per_ring[~has_own].eq(1).all()
+    assert per_ring[has_own].gt(4).all()
     honest = sold[(sold["ring"] < 0) & (sold["account"] >= 0)].drop_duplicates("order_number")
     accounts = honest.merge(with_payer, on="order_number").groupby("payer")["account"].nunique()
     assert accounts.mean() < 1.5
-    assert (of_rings.merge(sold, on="order_number").groupby("payer")["account"].nunique() >= 6).all()
+    shared = of_rings[~of_rings["order_number"].map(ring_of_order).map(has_own)]
+    assert (shared.merge(sold, on="order_number").groupby("payer")["account"].nunique() >= 5).all()
 
 
 def test_nobody_spends_points_that_were_not_earned() -> None:

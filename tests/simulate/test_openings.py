@@ -77,7 +77,7 @@ def test_a_log_in_tells_of_its_own_person_and_nothing_else_does() -> None:
 
 
 def test_bots_and_rings_neither_load_pages_nor_log_in() -> None:
-    opened = SEEN[SEEN["name"] > COMPLETED]
+    opened = SEEN[SEEN["name"] >= PAGED]
     devices = np.concatenate([KNOWN.device, KNOWN.second_device, KNOWN.partner_device, tablets(SETTINGS)])
     assert np.isin(opened["device"], devices).all()
 

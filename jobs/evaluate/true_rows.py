@@ -1,0 +1,163 @@
+"""How well rows follow the world's truth, one by one: which are captured, which are refused, and which are taken for copies."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from jobs.evaluate.scoreboard import Score, counted, shared
+from jobs.lakehouse.local_rows import local_rows
+from jobs.lakehouse.tables import read_table, table_version
+
+CAPTURE, CLEANING = "1 capture", "3 cleaning"
+CAPTURE_GOAL, COPY_GOAL = 0.99, 0.95
+EVENTS, LINES = "events", "order lines"
+# Where the id of a row lies in the record that silver refused.
+ORDER_FIELDS = {"web_orders": "order_id", "pos_receipts": "receipt_id"}
+
+
+def refused_rows(table: DataFrame, path: str) -> DataFrame:
+    """One row per record that a table of silver refused: `record`, its JSON; none where it never refused any.
+
+    Args:
+        table: any frame of the session.
+        path: where the refused rows of the table lie.
+    """
+    spark = table.sparkSession
+    version = table_version(spark, path)
+    if version is None:
+        return local_rows(spark, [], "record string")
+    return read_table(spark, path, version).select("record")
+
+
+def as_true_rows(feed_rows: DataFrame, near: DataFrame) -> DataFrame:
+    """One row per id under which rows come: `level`, `id`, `true_rows`, `copies`, `spoilt_rows`.
+
+    A line told again in other words is a copy under its own id; one numbered anew is a row under another id, and no true one.
+
+    Args:
+        feed_rows: the truth about rows.
+        near: the truth about near duplicates.
+    """
+    level = F.when(F.col("feed") == "app_events", EVENTS).otherwise(LINES).alias("level")
+    of_line = F.concat_ws(":", "feed", "row_id")
+    told = feed_rows.select(
+        level,
+        F.when(F.col("feed") == "app_events", F.col("row_id")).otherwise(of_line).alias("id"),
+        F.lit(1).alias("true_rows"),
+        (F.col("copies") + F.coalesce((F.col("near_copy") == "told again").cast("int"), F.lit(0))).alias("copies"),
+        F.col("spoilt_field").isNotNull().cast("int").alias("spoilt_rows"),
+    )
+    anew = near.where("kind = 'numbered anew'").select(
+        F.lit(LINES).alias("level"),
+        F.concat_ws(":", "feed", "order_id", "line_no").alias("id"),
+        *[F.lit(0).alias(name) for name in ("true_rows", "copies", "spoilt_rows")],
+    )
+    counts = [F.sum(name).alias(name) for name in ("true_rows", "copies", "spoilt_rows")]
+    return told.unionByName(anew).groupBy("level", "id").agg(*counts)
+
+
+def as_held_rows(events: DataFrame, lines: DataFrame, refused_events: DataFrame, refused_lines: DataFrame) -> DataFrame:
+    """One row per id that silver holds or has refused: `level`, `id`, `valid_rows`, `refused_rows`.
+
+    Args:
+        events: silver events.
+        lines: silver order lines, all revisions.
+        refused_events: the records that silver events refused.
+        refused_lines: the records that silver order lines refused.
+    """
+    record = _fields("messageId", "receivedAt", *ORDER_FIELDS.values(), "line_no")
+    told, numbered = F.trim(record["messageId"]), record["line_no"]
+    received = F.concat(F.lit("received at "), record["receivedAt"])
+    of_event = F.when(told != "", told).otherwise(received)
+    of_line = F.coalesce(
+        *[
+            F.when(record[field].isNotNull(), F.concat_ws(":", F.lit(feed), record[field], numbered))
+            for feed, field in ORDER_FIELDS.items()
+        ]
+    )
+    parts = [
+        (EVENTS, events, F.col("event_id"), 1),
+        (LINES, lines, F.col("order_line_id"), 1),
+        (EVENTS, refused_events, of_event, 0),
+        (LINES, refused_lines, of_line, 0),
+    ]
+    rows = [
+        frame.select(
+            F.lit(level).alias("level"),
+            name.alias("id"),
+            F.lit(valid).alias("valid"),
+            F.lit(1 - valid).alias("refused"),
+        )
+        for level, frame, name, valid in parts
+    ]
+    told_rows = rows[0].unionByName(rows[1]).unionByName(rows[2]).unionByName(rows[3])
+    return told_rows.groupBy("level", "id").agg(
+        F.sum("valid").alias("valid_rows"), F.sum("refused").alias("refused_rows")
+    )
+
+
+def _fields(*names: str) -> dict[str, Column]:
+    return {name: F.get_json_object("record", f"$.{name}") for name in names}
+
+
+def row_scores(true_rows: DataFrame, held_rows: DataFrame) -> list[Score]:
+    """Capture, refusal of what is spoilt, and removal of copies, each counted id by id.
+
+    Of an id that came so many times, what is neither held nor refused was removed: that many copies are right, what is more
+    was no copy. A row that silver holds under no true id captures nothing.
+
+    Args:
+        true_rows: as `as_true_rows` gives them.
+        held_rows: as `as_held_rows` gives them.
+    """
+    joined = true_rows.withColumn("_is_known", F.lit(True)).join(held_rows, on=["level", "id"], how="full")
+    names = ("true_rows", "copies", "spoilt_rows", "valid_rows", "refused_rows")
+    told = joined.withColumns({name: F.coalesce(name, F.lit(0)) for name in names})
+    came = F.greatest(F.col("true_rows"), F.col("_is_known").cast("int")) + F.col("copies")
+    removed = F.when(F.col("_is_known"), F.greatest(came - F.col("valid_rows") - F.col("refused_rows"), F.lit(0)))
+    good = F.col("true_rows") - F.col("spoilt_rows")
+    totals = (
+        told.withColumn("removed", F.coalesce(removed, F.lit(0)))
+        .groupBy("level")
+        .agg(
+            *[F.sum(name).alias(name) for name in (*names, "removed")],
+            F.sum(F.least("true_rows", "valid_rows")).alias("captured"),
+            F.sum(F.greatest(F.least(good, "valid_rows"), F.lit(0))).alias("good_captured"),
+            F.sum(F.least("spoilt_rows", "refused_rows")).alias("rightly_refused"),
+            F.sum(F.least("copies", "removed")).alias("rightly_removed"),
+            F.sum(F.when(F.col("_is_known").isNull(), F.col("valid_rows") + F.col("refused_rows")).otherwise(0)).alias(
+                "unknown"
+            ),
+        )
+    )
+    scores: list[Score] = []
+    for row in totals.where("true_rows > 0").orderBy("level").collect():
+        counts = {name: int(row[name]) for name in row.asDict() if name != "level"}
+        scores += _capture_scores(row["level"], counts) + _copy_scores(row["level"], counts)
+    return scores
+
+
+def _capture_scores(level: str, counts: dict[str, int]) -> list[Score]:
+    true, valid, refused = counts["true_rows"], counts["captured"], counts["rightly_refused"]
+    spoilt = counts["spoilt_rows"]
+    lost = true - spoilt - counts["good_captured"]
+    note = (
+        f"{valid:,} of {true:,}; {spoilt:,} are spoilt on purpose; of the others {lost:,} are missing, and {counts['unknown']:,}"
+        " rows are held that nobody told"
+    )
+    told = f"{refused:,} right of {counts['refused_rows']:,} refused and {spoilt:,} spoilt"
+    return [
+        counted(CAPTURE, "share valid of true rows", level, valid / true, "world", CAPTURE_GOAL, note),
+        shared(CAPTURE, "spoilt rows refused: precision", level, refused, counts["refused_rows"], "world", goal=CAPTURE_GOAL, note=told),
+        shared(CAPTURE, "spoilt rows refused: recall", level, refused, spoilt, "world", goal=CAPTURE_GOAL, note=told),
+    ]  # fmt: skip
+
+
+def _copy_scores(level: str, counts: dict[str, int]) -> list[Score]:
+    right, removed, copies = counts["rightly_removed"], counts["removed"], counts["copies"]
+    note = f"{right:,} right of {removed:,} removed and {copies:,} copies, counted under each row's id"
+    return [
+        shared(CLEANING, "duplicates: precision", level, right, removed, "world", goal=COPY_GOAL, note=note),
+        shared(CLEANING, "duplicates: recall", level, right, copies, "world", goal=COPY_GOAL, note=note),
+    ]
