@@ -61,7 +61,8 @@ def scores_of_rows(run: Run, lines: DataFrame, events: DataFrame) -> list[Score]
         refused_rows(rows, run.lake.path(f"{table}_rejected"))
         for table, rows in (("silver.events", events), ("silver.order_lines", lines))
     ]
-    true_rows = as_true_rows(truth(run, "feed_rows"), truth(run, "near_duplicates"))
+    keyed = [name for name, source in run.sources.items() if source.table]
+    true_rows = as_true_rows(truth(run, "feed_rows"), truth(run, "near_duplicates"), keyed)
     return row_scores(true_rows, as_held_rows(events, lines, *refused))
 
 

@@ -50,8 +50,12 @@ def with_event_signs(events: DataFrame, settings: CleaningSettings) -> DataFrame
     so_far = Window.partitionBy("device_token").orderBy("_micros").rangeBetween(Window.unboundedPreceding, 0)
     last_view = F.max(F.when(is_product_view(settings.purchase_events), F.col("_micros"))).over(so_far)
     has_looked = F.coalesce(F.col("_micros") - last_view <= settings.browse_hours * HOUR, F.lit(False))
-    is_hop = (F.col("network") != F.lag("network").over(in_order)) & (
-        F.col("_micros") - F.lag("_micros").over(in_order) <= settings.bot_hop_minutes * MINUTE
+    # Several persons at one device each have a network of their own.
+    is_another = F.coalesce(F.col("account_id") != F.lag("account_id").over(in_order), F.lit(False))
+    is_hop = (
+        (F.col("network") != F.lag("network").over(in_order))
+        & (F.col("_micros") - F.lag("_micros").over(in_order) <= settings.bot_hop_minutes * MINUTE)
+        & ~is_another
     )
     products = settings.bot_products_per_second
     last_products = F.collect_set("product_id").over(in_order.rowsBetween(1 - products, 0))

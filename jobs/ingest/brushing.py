@@ -54,13 +54,20 @@ def as_candidates(orders: DataFrame, shared_keys: DataFrame, settings: CleaningS
     candidates = keyed.join(few, on="shared_key", how="left_semi").select(
         "order_id", "shared_key", known_at, "account_id", "ordered_at", "is_return", "products"
     )
-    bound = as_bound_orders(candidates, shared_keys, settings)
+    public = accounts.where(F.col("_accounts") > settings.public_accounts)
+    bound = as_bound_orders(candidates, shared_keys.join(public, on="shared_key", how="left_anti"), settings)
     joined = candidates.join(bound, on=["order_id", "shared_key"], how="left")
     return joined.withColumn("is_bound", F.coalesce("is_bound", F.lit(False)))
 
 
 def as_bound_orders(candidates: DataFrame, shared_keys: DataFrame, settings: CleaningSettings) -> DataFrame:
-    """One row per order and key whose account had shared that key, and another kind of key, with another account lately."""
+    """One row per order and key whose account had shared that key, and another kind of key, with another account lately.
+
+    Args:
+        candidates: one row per order and key.
+        shared_keys: one row per order and key, those aside that are public places.
+        settings: for how long it counts.
+    """
     others = shared_keys.withColumnsRenamed({"shared_key": "_other_key", "key_known_at": "_other_known_at"})
     pairs = candidates.join(others, on="order_id", how="inner").where(
         (_kind("shared_key") != _kind("_other_key")) & (F.col("_other_known_at") <= F.col("known_at"))

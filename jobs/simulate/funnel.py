@@ -47,10 +47,8 @@ OUT_OF_STOCK_SHARE = 0.8  # of those who look at a product that the web shop has
 # At the full price, of who looks at nothing but prices; nothing of who does not look at them at all.
 PRICE_SHARES = (0.4, 0.3, 0.0, 0.0)
 PRICE_AT_PROMOTION = 0.2  # times as many as at the full price
-SHIPPING_SHARES = (
-    0.15,
-    0.6,
-)  # of baskets below the limit: of who does not look at prices, and of who looks at nothing else
+# Of baskets below the limit: of who does not look at prices, and of who looks at nothing else.
+SHIPPING_SHARES = (0.15, 0.6)
 FREE_SHIPPING_FROM_CENTS = 9_900
 # The last places of a visit's span are those of its opening and of these.
 STEP_PLACES = {ADDED: VIEW_SPAN - 3, CHECKING_OUT: VIEW_SPAN - 4, PAYING: VIEW_SPAN - 5}

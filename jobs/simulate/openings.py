@@ -9,7 +9,7 @@ from jobs.simulate.contacts import NONE, Contacts, phone_on
 from jobs.simulate.draws import Columns, Flags, Integers, Stream, chosen, happens, uniform
 from jobs.simulate.visits import IDENTIFIED, PAGED, VIEW_SPAN, Events, Visits, millis
 
-# A visit has some thirty views at most: the last places of its span are free.
+# A visit has fewer than sixty views: the last places of its span are free.
 PAGE_PLACE, LOGIN_PLACE = VIEW_SPAN - 1, VIEW_SPAN - 2
 PAGE_SHARE = 0.2
 LOGIN_SHARE = 0.2  # of the visits of who is logged in; the others still were

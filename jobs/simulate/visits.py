@@ -200,7 +200,8 @@ def visit_events(settings: WorldSettings, crowd: People, come: Visits) -> Events
     visit = np.repeat(np.arange(len(counts)), counts)
     number = np.arange(len(visit)) - np.repeat(np.cumsum(counts) - counts, counts)
     key = come.key[visit] * VIEW_SPAN + number
-    gap = number * (20 + chosen(seed, Stream.VIEW_GAP, key, 40))
+    passed = np.cumsum(20 + chosen(seed, Stream.VIEW_GAP, key, 40))
+    gap = passed - passed[np.flatnonzero(number == 0)][visit]
     web, week = np.full(len(key), settings.stores, dtype=np.int64), come.day[visit] // 7
     draw = goods.draw_at(
         *product_draws(settings, crowd.person_id[come.owner[visit]], Stream.VIEW_PRODUCT, key), web, week
