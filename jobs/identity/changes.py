@@ -127,6 +127,8 @@ def as_renames(renamed: DataFrame, customer_ids: DataFrame, changed_at: Column) 
 
 def with_level(written: DataFrame) -> DataFrame:
     """The changes that were written, also where they are of a time when those of one id alone were."""
-    if "level" in written.columns:
-        return written
-    return written.withColumns({"level": F.lit("customer_id"), "cause_detail": F.lit(None).cast("string")})
+    told = {
+        name: F.col(name) if name in written.columns else F.lit(None).cast("string")
+        for name in ("level", "cause_detail")
+    }
+    return written.withColumns({**told, "level": F.coalesce(told["level"], F.lit("customer_id"))})

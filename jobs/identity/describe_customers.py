@@ -33,6 +33,7 @@ ATTRIBUTES: Mapping[Attribute, str] = {
 }
 # Where the settings say nothing: the last told, but of when somebody came the first.
 BY_DEFAULT: Mapping[Attribute, SurvivorSettings] = {"registered": SurvivorSettings(prefer="first")}
+LATEST_MICROS = 2**62  # after all openings that are told
 KINDS = ("account", "open_id", "union_id", "phone", "email", "payer", "device")
 
 
@@ -57,17 +58,18 @@ def with_city_source(accounts: DataFrame) -> DataFrame:
 def standing(rule: SurvivorSettings, source: Column) -> Column:
     """Where a revision of an account stands among those that tell an attribute.
 
-    By source, before that which guesses; by completeness if asked for; then the last told, or the first where that is asked for.
+    By source, before that which guesses; by completeness if asked for; then the last told, or the first where that is asked for: of
+    what came together, as a first load brings years at once, the account that was opened first.
     """
     places = [F.when(source == name, -place) for place, name in enumerate(rule.sources)]
-    filled = [F.col(column).isNotNull().cast("int") for column in ATTRIBUTES.values()]
-    completeness = sum(filled, start=F.lit(0)) if rule.prefer == "completeness" else F.lit(0)
-    arrival = F.unix_micros("arrived_at")
+    times = [F.unix_micros("arrived_at")]
+    if rule.prefer == "first":
+        times = [-times[0], -F.coalesce(F.unix_micros("registered_at"), F.lit(LATEST_MICROS))]
     return F.struct(
         F.coalesce(*places, F.lit(-len(rule.sources))).alias("priority"),
         (source != REPAIRS).alias("is_told"),
-        completeness.alias("completeness"),
-        (-arrival if rule.prefer == "first" else arrival).alias("arrival"),
+        (F.col("_told_count") if rule.prefer == "completeness" else F.lit(0)).alias("completeness"),
+        *[time.alias(f"time_{place}") for place, time in enumerate(times)],
         "account_id",
         "revision",
     )
@@ -95,6 +97,8 @@ def as_customers(
     """
     rules = {name: survivorship.get(name, BY_DEFAULT.get(name, SurvivorSettings())) for name in ATTRIBUTES}
     sources_of = {name: f"{name}_source" if f"{name}_source" in accounts.columns else "source" for name in ATTRIBUTES}
+    is_told = [F.col(column).isNotNull() & (F.col(sources_of[name]) != REPAIRS) for name, column in ATTRIBUTES.items()]
+    counted = accounts.withColumn("_told_count", sum((told.cast("int") for told in is_told), start=F.lit(0)))
     current_ids = customer_ids.where("valid_to is null")
     counts = current_ids.groupBy("customer_id").agg(
         *[F.count_if(F.col("identifier_kind") == kind).cast("int").alias(f"{kind}_count") for kind in KINDS]
@@ -103,7 +107,7 @@ def as_customers(
         "customer_id", F.col("identifier_value").alias("account_id")
     )
     described = (
-        owned.join(accounts, on="account_id", how="inner")
+        owned.join(counted, on="account_id", how="inner")
         .groupBy("customer_id")
         .agg(
             F.min("arrived_at").alias("first_seen_at"),

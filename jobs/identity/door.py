@@ -135,6 +135,8 @@ def held_by(customer_ids: DataFrame, customer_id: str) -> DataFrame:
 
 def put_aside(customer_ids: DataFrame, components: DataFrame, customer_id: str) -> list[str]:
     """What to say of the components that a customer's accounts lie in and whose links join nobody: why, and how large they are."""
+    if "put_aside_reason" not in components.columns:
+        return []  # a table of before, until resolve_customers has run again
     accounts = held_by(customer_ids, customer_id).where("identifier_kind = 'account'")
     own = accounts.select(F.col("identifier_value").alias("account_id"))
     aside = components.where("is_put_aside").join(F.broadcast(own), on="account_id", how="left_semi")

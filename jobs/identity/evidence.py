@@ -47,13 +47,21 @@ def known_accounts(accounts: DataFrame) -> DataFrame:
 
 
 def accepted_links(record_links: DataFrame) -> DataFrame:
-    """The pairs of accounts that likeness of records joins."""
-    return record_links.where("decision = 'accept'").select(
-        F.col("left_account_id").alias("account_id"),
-        F.col("right_account_id").alias("other_account_id"),
-        *("arrived_at", "last_seen_at", "seen_count", "_record_id"),
-        F.col("match_probability").alias("confidence"),
-        F.lit(True).alias("holds"),
+    """The pairs of accounts that likeness of records joins; a table of before tells of each when it was known, and no more."""
+    of_before = {
+        "last_seen_at": F.col("arrived_at"), "seen_count": F.lit(1).cast("long"), "_record_id": F.lit(None).cast("string"),
+    }  # fmt: skip
+    missing = {name: value for name, value in of_before.items() if name not in record_links.columns}
+    return (
+        record_links.withColumns(missing)
+        .where("decision = 'accept'")
+        .select(
+            F.col("left_account_id").alias("account_id"),
+            F.col("right_account_id").alias("other_account_id"),
+            *("arrived_at", "last_seen_at", "seen_count", "_record_id"),
+            F.col("match_probability").alias("confidence"),
+            F.lit(True).alias("holds"),
+        )
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection
 import duckdb
 
 from jobs.identity.linking_comparisons import condition_over
+from jobs.identity.linking_forms import SOUND
 from jobs.lakehouse.linking_settings import LinkingModel
 
 
@@ -29,7 +30,9 @@ def faults_of(model: LinkingModel, columns: Collection[str]) -> list[str]:
 
 def _faults_of_levels(model: LinkingModel) -> list[str]:
     """The conditions that DuckDB does not understand; its answer speaks of the condition alone, for there are no rows."""
-    sides = ", ".join(f"NULL::VARCHAR AS {name}_l, NULL::VARCHAR AS {name}_r" for name in model.columns)
+    # A column of names or words has its sound beside it, of which conditions may speak too.
+    names = [told for name in model.columns for told in (name, f"{name}{SOUND}")]
+    sides = ", ".join(f"NULL::VARCHAR AS {name}_l, NULL::VARCHAR AS {name}_r" for name in names)
     faults = []
     with duckdb.connect(":memory:") as connection:
         for name, column in model.columns.items():
