@@ -12,6 +12,8 @@ from jobs.lakehouse.event_kinds import is_product_view, is_purchase
 SECOND = 1_000_000  # in microseconds
 MINUTE = 60 * SECOND
 HOUR = 3600 * SECOND
+# A network among so many events before is not a new one.
+EVENTS_BACK = 12
 # The signs, each with the time at which it was known in a column of its own; null where it does not hold.
 SIGNS = (
     "declared_agent",
@@ -50,10 +52,13 @@ def with_event_signs(events: DataFrame, settings: CleaningSettings) -> DataFrame
     so_far = Window.partitionBy("device_token").orderBy("_micros").rangeBetween(Window.unboundedPreceding, 0)
     last_view = F.max(F.when(is_product_view(settings.purchase_events), F.col("_micros"))).over(so_far)
     has_looked = F.coalesce(F.col("_micros") - last_view <= settings.browse_hours * HOUR, F.lit(False))
+    # Two tabs, or the house and the street, take turns between two networks; proxies are ever new ones.
+    lately = F.collect_set("network").over(in_order.rowsBetween(-EVENTS_BACK, -1))
     # Several persons at one device each have a network of their own.
     is_another = F.coalesce(F.col("account_id") != F.lag("account_id").over(in_order), F.lit(False))
     is_hop = (
         (F.col("network") != F.lag("network").over(in_order))
+        & ~F.array_contains(lately, F.col("network"))
         & (F.col("_micros") - F.lag("_micros").over(in_order) <= settings.bot_hop_minutes * MINUTE)
         & ~is_another
     )

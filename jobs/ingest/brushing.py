@@ -41,34 +41,45 @@ def named(kind: str, column: str) -> Column:
     return F.concat(F.lit(f"{kind}:"), F.col(column)).alias("shared_key")
 
 
-def as_candidates(orders: DataFrame, shared_keys: DataFrame, settings: CleaningSettings) -> DataFrame:
-    """One row per order and key, of the keys that enough accounts share, and not so many that the key is a public place.
+def as_crowds(orders: DataFrame, shared_keys: DataFrame) -> DataFrame:
+    """One row per key that several accounts share, with how many: `crowd`."""
+    owned = orders.where("account_id is not null").select("order_id", "account_id")
+    keyed = owned.join(shared_keys, on="order_id", how="inner")
+    return keyed.groupBy("shared_key").agg(F.count_distinct("account_id").alias("crowd")).where("crowd > 1")
 
-    `is_bound` tells whether the order came of an account that shared something of another kind, too, with another account of
-    the key: who lives in one dormitory has one address in common, and no more.
-    """
-    keyed = orders.where("account_id is not null").join(shared_keys, on="order_id", how="inner")
-    accounts = keyed.groupBy("shared_key").agg(F.count_distinct("account_id").alias("_accounts"))
-    few = accounts.where(F.col("_accounts").between(settings.ring_accounts, settings.public_accounts))
+
+def as_candidates(
+    orders: DataFrame, shared_keys: DataFrame, crowds: DataFrame, settings: CleaningSettings
+) -> DataFrame:
+    """One row per order and key, of the keys that enough accounts share, and not so many that the key is a public place."""
+    few = crowds.where(F.col("crowd").between(settings.ring_accounts, settings.public_accounts))
     known_at = F.greatest("arrived_at", "key_known_at").alias("known_at")
-    candidates = keyed.join(few, on="shared_key", how="left_semi").select(
-        "order_id", "shared_key", known_at, "account_id", "ordered_at", "is_return", "products"
+    shared = shared_keys.join(few, on="shared_key", how="left_semi")
+    return (
+        orders.where("account_id is not null")
+        .join(shared, on="order_id", how="inner")
+        .select("order_id", "shared_key", known_at, "account_id", "ordered_at", "is_return", "products")
     )
-    public = accounts.where(F.col("_accounts") > settings.public_accounts)
-    bound = as_bound_orders(candidates, shared_keys.join(public, on="shared_key", how="left_anti"), settings)
-    joined = candidates.join(bound, on=["order_id", "shared_key"], how="left")
-    return joined.withColumn("is_bound", F.coalesce("is_bound", F.lit(False)))
 
 
-def as_bound_orders(candidates: DataFrame, shared_keys: DataFrame, settings: CleaningSettings) -> DataFrame:
-    """One row per order and key whose account had shared that key, and another kind of key, with another account lately.
+def with_bound(
+    judged: DataFrame, candidates: DataFrame, shared_keys: DataFrame, crowds: DataFrame, settings: CleaningSettings
+) -> DataFrame:
+    """The candidates with `is_bound`: whether the account had shared something of another kind, too, with another account of the key.
+
+    Who lives in one dormitory has one address in common, and no more; what a crowd shares, such as a kiosk, binds nobody.
 
     Args:
-        candidates: one row per order and key.
-        shared_keys: one row per order and key, those aside that are public places.
-        settings: for how long it counts.
+        judged: the candidates and what else is told of them.
+        candidates: the same rows, read more than once.
+        shared_keys: one row per order and key.
+        crowds: how many accounts share each key.
+        settings: for how long a thing counts, and what a public place is.
     """
-    others = shared_keys.withColumnsRenamed({"shared_key": "_other_key", "key_known_at": "_other_known_at"})
+    private = crowds.where(F.col("crowd") <= settings.public_accounts)
+    others = shared_keys.join(private, on="shared_key", how="left_semi").withColumnsRenamed(
+        {"shared_key": "_other_key", "key_known_at": "_other_known_at"}
+    )
     pairs = candidates.join(others, on="order_id", how="inner").where(
         (_kind("shared_key") != _kind("_other_key")) & (F.col("_other_known_at") <= F.col("known_at"))
     )
@@ -76,7 +87,8 @@ def as_bound_orders(candidates: DataFrame, shared_keys: DataFrame, settings: Cle
     lately = Window.partitionBy("shared_key", "_other_key").orderBy(F.unix_seconds("known_at")).rangeBetween(-days, 0)
     shared = pairs.withColumn("_accounts", F.size(F.collect_set("account_id").over(lately)))
     bound = shared.where(F.col("_accounts") > 1).select("order_id", "shared_key").distinct()
-    return bound.withColumn("is_bound", F.lit(True))
+    joined = judged.join(bound.withColumn("is_bound", F.lit(True)), on=["order_id", "shared_key"], how="left")
+    return joined.withColumn("is_bound", F.coalesce("is_bound", F.lit(False)))
 
 
 def _kind(key: str) -> Column:

@@ -6,7 +6,14 @@ from functools import reduce
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.ingest.brushing import as_brushed_orders, as_candidates, as_shared_keys, with_unbrowsed
+from jobs.ingest.brushing import (
+    as_brushed_orders,
+    as_candidates,
+    as_crowds,
+    as_shared_keys,
+    with_bound,
+    with_unbrowsed,
+)
 from jobs.ingest.evidence import signs_that_hold
 from jobs.ingest.line_marks import as_line_flags
 from jobs.ingest.revisions import current
@@ -103,8 +110,11 @@ def build(run: Run) -> None:
     orders = as_order_heads(lines)
     # Who shares a wallet can't be told without payments; devices and addresses are left.
     payments = run.read(PAYMENTS) if run.has(PAYMENTS) else empty_rows(run.spark, run.contract(PAYMENTS))
-    keys = as_shared_keys(orders, events, current(payments))
-    candidates = run.keep(cached(with_unbrowsed(as_candidates(orders, keys, settings), events, settings)))
+    keys = run.keep(cached(as_shared_keys(orders, events, current(payments))))
+    crowds = run.keep(cached(as_crowds(orders, keys)))
+    sharing = run.keep(cached(as_candidates(orders, keys, crowds, settings)))
+    browsed = with_unbrowsed(sharing, events, settings)
+    candidates = run.keep(cached(with_bound(browsed, sharing, keys, crowds, settings)))
     outliers = (
         line_flags.where("is_outlier")
         .groupBy("order_id")

@@ -206,12 +206,15 @@ def visit_events(settings: WorldSettings, crowd: People, come: Visits) -> Events
     draw = goods.draw_at(
         *product_draws(settings, crowd.person_id[come.owner[visit]], Stream.VIEW_PRODUCT, key), web, week
     )
+    product = goods.chosen_products(draw, web, week)
+    # Tabs are opened down a list, each of another product.
+    listed = (product[np.flatnonzero(number == 0)][visit] + number) % len(goods.price_cents[0])
     return Events(
         key=2 * key,
         name=np.full(len(key), VIEWED, dtype=np.int64),
         device=come.device[visit],
         account=come.account[visit],
-        product=goods.chosen_products(draw, web, week),
+        product=np.where(is_eager[visit], listed, product),
         order_key=np.full(len(key), NONE, dtype=np.int64),
         campaign=come.campaign[visit],
         agent=come.agent[visit],

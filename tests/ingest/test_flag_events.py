@@ -189,6 +189,7 @@ def test_who_changes_the_network_in_the_midst_of_looking_is_no_person(spark: Spa
         *looks("at home and out", "aaabbbaaabbb"),
         *looks("now and then", "abcdef", gap_seconds=601),
         *looks("not told", "a-b-c-d-e-f-"),
+        *looks("two tabs", "abababababab"),
         # Two persons at one kiosk, each with a phone's network of their own.
         *[{**row, "account_id": f"account {n % 2}"} for n, row in enumerate(looks("kiosk", "abababab"))],
     )

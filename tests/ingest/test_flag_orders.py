@@ -11,9 +11,11 @@ from pyspark.sql import SparkSession
 from jobs.ingest.brushing import (
     as_brushed_orders,
     as_candidates,
+    as_crowds,
     as_shared_keys,
     same_product_pairs,
     same_product_share,
+    with_bound,
     with_unbrowsed,
 )
 from jobs.ingest.flag_orders import as_order_flags, as_order_heads, as_repeated_orders
@@ -97,7 +99,9 @@ def brushed(
     told = frame_of(spark, "silver.events", *events)
     orders = as_order_heads(frame_of(spark, "silver.order_lines", *lines))
     keys = as_shared_keys(orders, told, frame_of(spark, "silver.payments", *(payments or [])))
-    candidates = with_unbrowsed(as_candidates(orders, keys, SETTINGS), told, SETTINGS)
+    crowds = as_crowds(orders, keys)
+    sharing = as_candidates(orders, keys, crowds, SETTINGS)
+    candidates = with_bound(with_unbrowsed(sharing, told, SETTINGS), sharing, keys, crowds, SETTINGS)
     rows = as_brushed_orders(candidates, SETTINGS).collect()
     assert len(rows) == len({row["order_id"] for row in rows}), "an order is brushed twice"
     return {row["order_id"]: row.asDict() for row in rows}
