@@ -35,7 +35,7 @@ test: setup ## set up, then run the tests
 test-long: setup ## the longer tests: killed runs, a cluster, Kafka, PostgreSQL, tiers, full disks, deliveries in any order; most of an hour
 	@$(python) -m pytest -m "long and not soak"
 
-test-soak: setup ## the longest of the longer tests: rotation of the key, the world by wire, many days of identity, a scan of all that a whole chain leaves; twenty minutes
+test-soak: setup ## the longest of the longer tests: rotation of the key, kills of loads by wire, the world by wire, many days of identity, a scan of all that a whole chain leaves; half an hour
 	@$(python) -m pytest -m soak
 
 test-sets: setup ## the tests of the real data sets, the big ones cut; every file whole with WHOLE=1 (half an hour and more)

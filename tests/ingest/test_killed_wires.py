@@ -19,7 +19,7 @@ from tests.servers import CHECKOUT, Broker, Database
 from tests.system.corner_shop import transactions_committed_twice, unaccounted_versions
 
 # A dozen starts of Spark, one after the other: three minutes, but ten on a busy machine.
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.long, pytest.mark.soak, pytest.mark.timeout(1200)]
 
 KILLED_RUN = str(CHECKOUT / "tests/faults/killed_run.py")
 # Point, place and how often it is passed before.
