@@ -17,7 +17,7 @@ from jobs.lakehouse.settings import Settings
 from tests.lakes import RUN_DATE, run_job, settings_in
 from tests.system.corner_shop import differences, opened, tables_of
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
 
 DELIVERIES = 3
 REPEATED_SHARE = 0.3
