@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pyspark.sql import SparkSession
 
@@ -48,10 +50,12 @@ def jobs_up_to(*names: str) -> list[NamedJob]:
     return [named for name, named in jobs.items() if name in wanted]
 
 
-def settings_for(folder: Path, customers: int, weeks: int) -> Settings:
-    """The world's settings with everything in one folder."""
+def settings_for(folder: Path, customers: int, weeks: int, others: Mapping[str, Any] | None = None) -> Settings:
+    """The world's settings with everything in one folder, and others by their dotted names."""
     told = {"paths.lake": f"{folder}/lake", "paths.data": f"{folder}/raw"}
-    return load_settings("local", "world", overrides={**told, "world.customers": customers, "world.weeks": weeks})
+    return load_settings(
+        "local", "world", overrides={**told, "world.customers": customers, "world.weeks": weeks, **(others or {})}
+    )
 
 
 def measure(folder: Path, customers: int, weeks: int) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from benchmarks.world_identity import jobs_up_to, line_of
+from benchmarks.world_identity import jobs_up_to, line_of, settings_for
 from jobs.evaluate.scoreboard import Score, shared
 from jobs.evaluate.true_marks import (
     bot_devices,
@@ -27,22 +27,15 @@ from jobs.evaluate.true_marks import (
     outlier_scores,
     ring_scores,
 )
-from jobs.evaluate.true_rows import as_held_rows, as_true_rows, refused_rows, row_scores
+from jobs.evaluate.true_rows import scores_of_rows
 from jobs.lakehouse.chain import run_chain
 from jobs.lakehouse.keys import load_keys
 from jobs.lakehouse.session import open_session
-from jobs.lakehouse.settings import Settings, load_settings
+from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.tables import Lake, read_table
 
 LAST = ("ingest.flag_events", "ingest.flag_orders")
 MORE_BAD_ACTORS = {"world.persons_per_bot": 125, "world.persons_per_ring": 250, "world.dormitory_share": 0.04}
-
-
-def settings_for(folder: Path, seed: int, customers: int, weeks: int) -> Settings:
-    """The world's settings with this seed and everything in one folder."""
-    told = {"paths.lake": f"{folder}/lake", "paths.data": f"{folder}/raw"}
-    world = {"world.seed": seed, "world.customers": customers, "world.weeks": weeks}
-    return load_settings("local", "world", overrides={**told, **world, **MORE_BAD_ACTORS})
 
 
 def by_kind(true: DataFrame, found: DataFrame, what: str) -> list[Score]:
@@ -74,13 +67,7 @@ def scores_of(spark: SparkSession, settings: Settings) -> list[Score]:
 
     keys = load_keys(settings.privacy, settings.environment)
     bots = bot_devices(known("bots"), keys, settings.calendar.phone_region).select("device_token", "kind")
-    refused = [
-        refused_rows(rows, lake.path(f"silver.{name}_rejected"))
-        for name, rows in (("events", events), ("order_lines", lines))
-    ]
-    scores = row_scores(
-        as_true_rows(known("feed_rows"), known("near_duplicates")), as_held_rows(events, lines, *refused)
-    )
+    scores = scores_of_rows(known("feed_rows"), known("near_duplicates"), events, lines, lake)
     scores += bot_scores(bots, events, event_flags)
     scores += click_scores(known("repeated_clicks"), events, event_flags)
     scores += ring_scores(known("brushing_rings"), known("brushed_orders"), lines, order_flags)
@@ -100,7 +87,7 @@ def scores_of(spark: SparkSession, settings: Settings) -> list[Score]:
 
 def measure(folder: Path, seed: int, customers: int, weeks: int) -> None:
     """Run the jobs on a world of this seed, and hold what they marked against the truth."""
-    settings = settings_for(folder, seed, customers, weeks)
+    settings = settings_for(folder, customers, weeks, {"world.seed": seed, **MORE_BAD_ACTORS})
     spark = open_session(settings, "benchmark of marks in a world")
     for ended in run_chain(jobs_up_to(*LAST), spark, settings, settings.world.last_day):
         assert ended.record is not None, f"{ended.name}: {ended.outcome}"

@@ -23,7 +23,7 @@ from jobs.evaluate.true_marks import (
     return_scores,
     ring_scores,
 )
-from jobs.evaluate.true_rows import as_held_rows, as_true_rows, refused_rows, row_scores
+from jobs.evaluate.true_rows import scores_of_rows
 from jobs.lakehouse.boosters import with_interval, with_prediction
 from jobs.lakehouse.caching import cached
 from jobs.lakehouse.days import end_of_day
@@ -55,17 +55,6 @@ def truth(run: Run, name: str) -> DataFrame:
     return run.spark.read.parquet(f"{run.settings.path('truth')}/{name}")
 
 
-def scores_of_rows(run: Run, lines: DataFrame, events: DataFrame) -> list[Score]:
-    """How silver holds the true order lines and events, id by id: captured, refused, removed as copies."""
-    refused = [
-        refused_rows(rows, run.lake.path(f"{table}_rejected"))
-        for table, rows in (("silver.events", events), ("silver.order_lines", lines))
-    ]
-    keyed = [name for name, source in run.sources.items() if source.table]
-    true_rows = as_true_rows(truth(run, "feed_rows"), truth(run, "near_duplicates"), keyed)
-    return row_scores(true_rows, as_held_rows(events, lines, *refused))
-
-
 def cleaning_scores(run: Run, accounts: DataFrame) -> list[Score]:
     """How well rows, marks, removed duplicates and repairs follow the truth, of the parts that this world's truth tells of."""
     lines, events = (run.keep(cached(run.read(table))) for table in ("silver.order_lines", "silver.events"))
@@ -84,7 +73,14 @@ def cleaning_scores(run: Run, accounts: DataFrame) -> list[Score]:
             known("brushing_rings"), known("brushed_orders"), lines, order_flags
         ),
         ("near_duplicates",): lambda: copy_scores(known("near_duplicates"), lines, line_flags),
-        ("feed_rows", "near_duplicates"): lambda: scores_of_rows(run, lines, events),
+        ("feed_rows", "near_duplicates"): lambda: scores_of_rows(
+            known("feed_rows"),
+            known("near_duplicates"),
+            events,
+            lines,
+            run.lake,
+            [name for name, source in run.sources.items() if source.table],
+        ),
         ("outliers",): lambda: outlier_scores(known("outliers"), lines, line_flags),
         ("persons", "brushing_rings"): lambda: return_scores(
             known("persons"), accounts, known("brushing_rings"), lines, order_flags

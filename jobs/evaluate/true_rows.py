@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from jobs.evaluate.scoreboard import Score, counted, shared
 from jobs.lakehouse.local_rows import local_rows
-from jobs.lakehouse.tables import read_table, table_version
+from jobs.lakehouse.tables import Lake, read_table, table_version
 
 CAPTURE, CLEANING = "1 capture", "3 cleaning"
 CAPTURE_GOAL, COPY_GOAL = 0.99, 0.95
@@ -139,6 +139,26 @@ def row_scores(true_rows: DataFrame, held_rows: DataFrame) -> list[Score]:
         counts = {name: int(row[name]) for name in row.asDict() if name != "level"}
         scores += _capture_scores(row["level"], counts) + _copy_scores(row["level"], counts)
     return scores
+
+
+def scores_of_rows(
+    feed_rows: DataFrame, near: DataFrame, events: DataFrame, lines: DataFrame, lake: Lake, keyed: Collection[str] = ()
+) -> list[Score]:
+    """How silver holds the true events and order lines, id by id: captured, refused, removed as copies.
+
+    Args:
+        feed_rows: the truth about rows.
+        near: the truth about near duplicates.
+        events: silver events.
+        lines: silver order lines, all revisions.
+        lake: where what these refused lies beside them.
+        keyed: as for `as_true_rows`.
+    """
+    refused = [
+        refused_rows(rows, lake.path(f"{table}_rejected"))
+        for table, rows in (("silver.events", events), ("silver.order_lines", lines))
+    ]
+    return row_scores(as_true_rows(feed_rows, near, keyed), as_held_rows(events, lines, *refused))
 
 
 def _capture_scores(level: str, counts: dict[str, int]) -> list[Score]:

@@ -201,14 +201,15 @@ def visit_events(settings: WorldSettings, crowd: People, come: Visits) -> Events
     number = np.arange(len(visit)) - np.repeat(np.cumsum(counts) - counts, counts)
     key = come.key[visit] * VIEW_SPAN + number
     passed = np.cumsum(20 + chosen(seed, Stream.VIEW_GAP, key, 40))
-    gap = passed - passed[np.flatnonzero(number == 0)][visit]
+    first = np.flatnonzero(number == 0)[visit]
+    gap = passed - passed[first]
     web, week = np.full(len(key), settings.stores, dtype=np.int64), come.day[visit] // 7
     draw = goods.draw_at(
         *product_draws(settings, crowd.person_id[come.owner[visit]], Stream.VIEW_PRODUCT, key), web, week
     )
     product = goods.chosen_products(draw, web, week)
     # Tabs are opened down a list, each of another product.
-    listed = (product[np.flatnonzero(number == 0)][visit] + number) % len(goods.price_cents[0])
+    listed = (product[first] + number) % len(goods.price_cents[0])
     return Events(
         key=2 * key,
         name=np.full(len(key), VIEWED, dtype=np.int64),
@@ -235,7 +236,7 @@ def repeated_clicks(settings: WorldSettings, clicks: Events) -> Events:
         "key": clicks.key + REPEATED_KEY,
         "happened_ms": without_whole_seconds(clicks.happened_ms + later),
     }
-    return Events(**{name: values[again] for name, values in (vars(clicks) | changed).items()})
+    return Events(**(vars(clicks) | changed)).only(again)
 
 
 def joined_events(parts: list[Events]) -> Events:
