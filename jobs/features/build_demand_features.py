@@ -5,22 +5,24 @@ import sys
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.features.covariates import YEAR_WEEKS, Outside, with_covariates
 from jobs.lakehouse.job import Job
+from jobs.lakehouse.local_rows import empty_rows
 from jobs.lakehouse.repaired import with_repaired
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import DemandSettings
 
 TABLE = "gold.demand_features"
 REPAIRS = "silver.repairs"
+OUTSIDE = ("silver.promotions", "silver.holidays", "silver.trends")
 JOB = Job(
-    reads=("gold.demand_history", "silver.products", REPAIRS),
+    reads=("gold.demand_history", "silver.products", REPAIRS, *OUTSIDE),
     writes=(TABLE,),
     settings=(DemandSettings,),
-    can_lack=(REPAIRS,),
+    can_lack=(REPAIRS, *OUTSIDE),
 )
 SERIES = ("product_id", "store_id")
 MEAN_WEEKS = (4, 13, 26, 52)
-YEAR_WEEKS = 52
 
 
 def last_weeks(weeks: int) -> Column:
@@ -79,17 +81,20 @@ def with_horizons(origins: DataFrame, history: DataFrame, horizon_weeks: int) ->
     return horizons.join(weeks, on=keys, how="left").join(last_year, on=keys, how="left")
 
 
-def season_ratios(history: DataFrame, products: DataFrame) -> DataFrame:
-    """One row per category and target week: its units a year before, over the mean of the year up to then.
-
-    What a short series can't tell of the season, its category can.
-    """
-    categories = products.where("superseded_at is null").select("product_id", "category").dropDuplicates(["product_id"])
-    weekly = (
+def category_weeks(history: DataFrame, categories: DataFrame) -> DataFrame:
+    """One row per category and week, with its pieces in all stores: `units`; what has no category is in the empty one."""
+    return (
         history.join(categories, on="product_id", how="left")
         .groupBy(F.coalesce("category", F.lit("")).alias("category"), "week_start_date")
         .agg(F.sum("gross_units").cast("double").alias("units"))
     )
+
+
+def season_ratios(weekly: DataFrame) -> DataFrame:
+    """One row per category and target week: its units a year before, over the mean of the year up to then.
+
+    What a short series can't tell of the season, its category can.
+    """
     by_week = Window.partitionBy("category").orderBy("week_start_date")
     return weekly.select(
         "category",
@@ -100,17 +105,29 @@ def season_ratios(history: DataFrame, products: DataFrame) -> DataFrame:
     )
 
 
-def demand_features(history: DataFrame, products: DataFrame, settings: DemandSettings) -> DataFrame:
-    """One row per product, store, origin week and horizon."""
+def demand_features(
+    history: DataFrame, products: DataFrame, outside: Outside, settings: DemandSettings, time_zone: str
+) -> DataFrame:
+    """One row per product, store, origin week and horizon.
+
+    Args:
+        history: gold.demand_history.
+        products: all revisions; the current ones tell the category.
+        outside: what is told beside the sales.
+        settings: which origins, how far ahead, and when a week is closed.
+        time_zone: the business's.
+    """
     origins = only_wanted_origins(with_level(at_origins(history)), settings)
     rows = with_horizons(origins, history, settings.horizon_weeks)
     categories = products.where("superseded_at is null").select("product_id", "category").dropDuplicates(["product_id"])
+    weekly = category_weeks(history, categories)
     seasoned = rows.join(categories, on="product_id", how="left").withColumn(
         "category", F.coalesce("category", F.lit(""))
     )
-    seasoned = seasoned.join(season_ratios(history, products), on=["category", "week_start_date"], how="left")
+    seasoned = seasoned.join(season_ratios(weekly), on=["category", "week_start_date"], how="left")
     angle = 2 * F.pi() * F.weekofyear("week_start_date") / YEAR_WEEKS
-    return seasoned.withColumns({"season_sin": F.sin(angle), "season_cos": F.cos(angle)})
+    placed = seasoned.withColumns({"season_sin": F.sin(angle), "season_cos": F.cos(angle)})
+    return with_covariates(placed, weekly, outside, settings, time_zone)
 
 
 def build(run: Run) -> None:
@@ -118,7 +135,11 @@ def build(run: Run) -> None:
     products = run.read("silver.products")
     if run.has(REPAIRS):
         products = with_repaired(products, run.read(REPAIRS), "products", "product_id", "category")
-    features = demand_features(run.read("gold.demand_history"), products, settings)
+    # What a retailer doesn't tell is unknown.
+    outside = Outside(
+        *(run.read(name) if run.has(name) else empty_rows(run.spark, run.contract(name)) for name in OUTSIDE)
+    )
+    features = demand_features(run.read("gold.demand_history"), products, outside, settings, run.time_zone)
     run.publish(TABLE, features.select(*run.contract(TABLE).column_names))
 
 

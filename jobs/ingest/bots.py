@@ -18,7 +18,7 @@ EVENTS_BACK = 12
 SIGNS = (
     "declared_agent",
     "event_rate",
-    "products_per_second",
+    "fast_products",
     "round_the_clock",
     "busy_day",
     "purchase_without_view",
@@ -62,8 +62,9 @@ def with_event_signs(events: DataFrame, settings: CleaningSettings) -> DataFrame
         & (F.col("_micros") - F.lag("_micros").over(in_order) <= settings.bot_hop_minutes * MINUTE)
         & ~is_another
     )
-    products = settings.bot_products_per_second
+    products = settings.bot_fast_products
     last_products = F.collect_set("product_id").over(in_order.rowsBetween(1 - products, 0))
+    fast = within(products, settings.bot_fast_seconds * SECOND)
     timed = events.where("device_token is not null").withColumn("_micros", F.unix_micros("event_at"))
     declared = declares_itself(F.col("user_agent"), settings.bot_agents)
     return timed.withColumns(
@@ -71,7 +72,7 @@ def with_event_signs(events: DataFrame, settings: CleaningSettings) -> DataFrame
             "declared_agent": F.when(declared, F.col("arrived_at")),
             "event_rate": within(settings.bot_events_per_minute, MINUTE),
             "network_hops": F.when(is_hop, F.col("arrived_at")),
-            "products_per_second": F.when(F.size(last_products) == products, within(products, SECOND)),
+            "fast_products": F.when(F.size(last_products) == products, fast),
             "purchase_without_view": F.when(is_purchase(settings.purchase_events) & ~has_looked, F.col("arrived_at")),
         }
     )
@@ -108,14 +109,14 @@ def only_looking(events: DataFrame, settings: CleaningSettings) -> DataFrame:
 def as_device_days(events: DataFrame, settings: CleaningSettings, time_zone: str) -> DataFrame:
     """One row per device and business day with any sign of a bot: `known_at`, `confidence`, `reasons`.
 
-    A busy day is one far above what devices do on a day, and above a floor that no person reaches. Of products by the
-    second many must come on the day: a few are a clock that stood still while its events were stamped, pages that
-    opened together, or two persons with one device; a program goes on. Who only ever looks is a bot on all days of
-    which anything had arrived before it did something else.
+    A busy day is one far above what devices do on a day, and above a floor that no person reaches. Many products must
+    follow one another without a pause: a few at a time are tabs that somebody opens before reading them, a clock that
+    stood still while its events were stamped, or two persons with one device, however often that comes on a day; a
+    program goes on. Who only ever looks is a bot on all days of which anything had arrived before it did something else.
     """
     hour = F.hour(F.from_utc_timestamp("event_at", time_zone))
-    from_events = [F.min(sign).alias(sign) for sign in ("declared_agent", "event_rate", "purchase_without_view")]
-    from_events.append(nth_least("products_per_second", settings.bot_fast_products).alias("products_per_second"))
+    single = ("declared_agent", "event_rate", "fast_products", "purchase_without_view")
+    from_events = [F.min(sign).alias(sign) for sign in single]
     from_events.append(nth_least("network_hops", settings.bot_network_hops).alias("network_hops"))
     days = (
         with_event_signs(events, settings)

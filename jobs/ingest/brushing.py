@@ -95,48 +95,85 @@ def _kind(key: str) -> Column:
     return F.substring_index(key, ":", 1)
 
 
-def with_unbrowsed(candidates: DataFrame, events: DataFrame, settings: CleaningSettings) -> DataFrame:
-    """The candidates with `is_unbrowsed`: neither the account nor the device had looked at anything before; null if not known.
+def as_viewers(candidates: DataFrame, events: DataFrame) -> DataFrame:
+    """One row per order of the candidates that the events tell of, and account or device that it may have been looked for with.
 
-    It is known of orders that the events tell of, by what had arrived with the order.
+    `order_id`, `viewer`, and of the order `ordered_at` and `known_at`.
     """
     told = events.where("order_id is not null").select("order_id", "device_token").distinct()
     orders = candidates.select("order_id", "account_id", "ordered_at", "known_at").distinct()
-    devices = orders.join(told, on="order_id", how="inner")
-    viewers = F.explode(F.array_compact(F.array(named("account", "account_id"), named("device", "device_token"))))
+    return orders.join(told, on="order_id", how="inner").select("order_id", "ordered_at", "known_at", as_viewer())
+
+
+def as_viewer() -> Column:
+    """A row's account and device, each with its kind before it, in a row of its own."""
+    return F.explode(F.array_compact(F.array(named("account", "account_id"), named("device", "device_token")))).alias(
+        "viewer"
+    )
+
+
+def with_unbrowsed(
+    candidates: DataFrame, viewers: DataFrame, events: DataFrame, settings: CleaningSettings
+) -> DataFrame:
+    """The candidates with `is_unbrowsed`: neither the account nor the device had looked at anything before; null if not known.
+
+    It is known of orders that the events tell of, by what had arrived with the order.
+
+    Args:
+        candidates: one row per order and key.
+        viewers: what `as_viewers` tells of them.
+        events: silver events.
+        settings: for how long a look counts.
+    """
     seen = events.where(is_product_view(settings.purchase_events)).select(
-        viewers.alias("_viewer"), F.col("event_at").alias("seen_at"), F.col("arrived_at").alias("seen_arrived_at")
+        as_viewer(), F.col("event_at").alias("seen_at"), F.col("arrived_at").alias("seen_arrived_at")
     )
     seconds_before = F.unix_seconds("ordered_at") - F.unix_seconds("seen_at")
     looked = (
-        devices.select("order_id", "ordered_at", "known_at", viewers.alias("_viewer"))
-        .join(seen, on="_viewer", how="inner")
+        seen.join(viewers, on="viewer", how="inner")
         .where(
             seconds_before.between(0, settings.browse_hours * 3600) & (F.col("seen_arrived_at") <= F.col("known_at"))
         )
         .select("order_id", F.lit(False).alias("_unseen"))
         .distinct()
     )
-    judged = devices.select("order_id").distinct().join(looked, on="order_id", how="left")
+    judged = viewers.select("order_id").distinct().join(looked, on="order_id", how="left")
     judged = judged.select("order_id", F.coalesce("_unseen", F.lit(True)).alias("is_unbrowsed"))
     return candidates.join(judged, on="order_id", how="left")
 
 
-def same_product_share(products: Column) -> Column:
-    """The chance that two of these products, drawn at random, are the same (Simpson 1949; Herfindahl's index)."""
-    total = F.size(products)
-    squares = F.transform(
-        F.array_distinct(products),
-        lambda product: F.pow(F.size(F.filter(products, lambda other: other == product)) / total, F.lit(2.0)),
-    )
-    return F.aggregate(squares, F.lit(0.0), lambda total_so_far, square: total_so_far + square)
+def squared_counts(products: Column) -> Column:
+    """The sum over these products of the square of how often each is there, by one pass over them in order."""
+    so_far = F.struct(F.lit(None).cast("string").alias("product"), F.lit(0).alias("times"), F.lit(0).alias("squares"))
+
+    def with_next(told: Column, product: Column) -> Column:
+        times = F.when(told["product"] == product, told["times"] + 1).otherwise(1)
+        # The next odd number leads from one square to the next.
+        return F.struct(
+            product.alias("product"), times.alias("times"), (told["squares"] + 2 * times - 1).alias("squares")
+        )
+
+    return F.aggregate(F.array_sort(products), so_far, with_next, lambda told: told["squares"])
 
 
-def same_product_pairs(products: Column) -> Column:
-    """The share of pairs among these products that are alike, which is unbiased however few they are; 0 of one."""
-    total = F.size(products)
-    alike = F.try_divide(same_product_share(products) * total - 1, total - 1)
-    return F.when(total > 1, alike).otherwise(0.0)
+def same_product_share(squares: Column, total: Column) -> Column:
+    """The chance that two products, drawn at random from so many, are the same (Simpson 1949; Herfindahl's index).
+
+    Args:
+        squares: what `squared_counts` tells of them.
+        total: how many they are.
+    """
+    return F.coalesce(F.try_divide(squares, F.pow(total.cast("double"), F.lit(2.0))), F.lit(0.0))
+
+
+def same_product_pairs(squares: Column, total: Column) -> Column:
+    """The share of pairs among products that are alike, which is unbiased however few they are; 0 of one.
+
+    Args:
+        squares: what `squared_counts` tells of them.
+        total: how many they are.
+    """
+    return F.coalesce(F.try_divide(squares - total, total.cast("double") * (total - 1)), F.lit(0.0))
 
 
 def with_ring_score(candidates: DataFrame, settings: CleaningSettings) -> DataFrame:
@@ -158,14 +195,16 @@ def with_ring_score(candidates: DataFrame, settings: CleaningSettings) -> DataFr
             "_products": F.flatten(F.collect_list(F.when(sold, F.col("products"))).over(lately)),
         }
     )
-    shares = counted.withColumns(
+    is_many = (F.col("_accounts") >= settings.ring_accounts) & (F.col("_orders") >= settings.ring_orders)
+    squares, total = F.col("_squares"), F.size("_products")
+    # The products of the others are not looked at.
+    shares = counted.withColumn("_squares", F.when(is_many, squared_counts(F.col("_products")))).withColumns(
         {
-            "_same": same_product_share(F.col("_products")),
-            "_same_pairs": same_product_pairs(F.col("_products")),
+            "_same": same_product_share(squares, total),
+            "_same_pairs": same_product_pairs(squares, total),
             "_returned": F.least(F.coalesce(F.try_divide("_returns", "_orders"), F.lit(0.0)), F.lit(1.0)),
         }
     )
-    is_many = (F.col("_accounts") >= settings.ring_accounts) & (F.col("_orders") >= settings.ring_orders)
     is_show = (F.col("_unbrowsed") >= settings.ring_unbrowsed_share) | (
         F.col("_returned") >= settings.ring_returned_share
     )
@@ -181,7 +220,16 @@ def with_ring_score(candidates: DataFrame, settings: CleaningSettings) -> DataFr
     left_open = (1 - F.col("_same")) * (1 - F.col("_unbrowsed")) * (1 - F.col("_returned"))
     score = F.when(is_ring, 1 - left_open).otherwise(0.0)
     return shares.withColumn("ring_score", score).drop(
-        "_accounts", "_orders", "_returns", "_unbrowsed", "_bound", "_products", "_same", "_same_pairs", "_returned"
+        "_accounts",
+        "_orders",
+        "_returns",
+        "_unbrowsed",
+        "_bound",
+        "_products",
+        "_squares",
+        "_same",
+        "_same_pairs",
+        "_returned",
     )
 
 

@@ -11,6 +11,7 @@ from jobs.ingest.brushing import (
     as_candidates,
     as_crowds,
     as_shared_keys,
+    as_viewers,
     with_bound,
     with_unbrowsed,
 )
@@ -18,7 +19,7 @@ from jobs.ingest.evidence import signs_that_hold
 from jobs.ingest.line_marks import as_line_flags
 from jobs.ingest.revisions import current
 from jobs.ingest.unusual_returns import as_abnormal_returns
-from jobs.lakehouse.caching import cached
+from jobs.lakehouse.caching import cached, few
 from jobs.lakehouse.cleaning_settings import CleaningSettings
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.local_rows import empty_rows
@@ -107,13 +108,14 @@ def build(run: Run) -> None:
     # Few rows, from many: worked out once for all that is made of them.
     line_flags = run.keep(cached(as_line_flags(revisions, settings)))
     run.publish(LINE_FLAGS, line_flags)
-    orders = as_order_heads(lines)
+    orders = run.keep(cached(as_order_heads(lines)))
     # Who shares a wallet can't be told without payments; devices and addresses are left.
     payments = run.read(PAYMENTS) if run.has(PAYMENTS) else empty_rows(run.spark, run.contract(PAYMENTS))
     keys = run.keep(cached(as_shared_keys(orders, events, current(payments))))
     crowds = run.keep(cached(as_crowds(orders, keys)))
     sharing = run.keep(cached(as_candidates(orders, keys, crowds, settings)))
-    browsed = with_unbrowsed(sharing, events, settings)
+    viewers = few(run.keep(cached(as_viewers(sharing, events))))
+    browsed = with_unbrowsed(sharing, viewers, events, settings)
     candidates = run.keep(cached(with_bound(browsed, sharing, keys, crowds, settings)))
     outliers = (
         line_flags.where("is_outlier")

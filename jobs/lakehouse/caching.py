@@ -31,7 +31,7 @@ def written_down(rows: DataFrame, path: str) -> DataFrame:
 
 
 def few(rows: DataFrame) -> DataFrame:
-    """The rows of a checkpoint, to be sent to every task where they are few: what they are joined with then need not be shuffled.
+    """Rows that were written down or are kept, to be sent to every task where they are few: what they are joined with need not be shuffled.
 
     Of rows that were worked out before Spark knows no size, and takes them for many.
     """

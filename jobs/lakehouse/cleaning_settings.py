@@ -10,7 +10,7 @@ from jobs.lakehouse.part import Part
 BOT_WEIGHTS = {
     "declared_agent": 0.99,
     "event_rate": 0.95,
-    "products_per_second": 0.95,
+    "fast_products": 0.95,
     "round_the_clock": 0.7,
     "busy_day": 0.6,
     "purchase_without_view": 0.5,
@@ -30,10 +30,8 @@ class CleaningSettings(Part):
     )  # fmt: skip
     purchase_events: tuple[str, ...] = ("Order Completed",)
     bot_events_per_minute: int = Field(40, ge=2)
-    bot_products_per_second: int = Field(3, ge=2, description="different products one after the other")
-    bot_fast_products: int = Field(
-        10, ge=1, description="events of one day that come so fast; a page of results in tabs"
-    )
+    bot_fast_products: int = Field(20, ge=2, description="different products one after the other, in so many seconds")
+    bot_fast_seconds: int = Field(10, ge=1)
     bot_active_hours: int = Field(20, ge=2, le=24, description="hours of one day with an event")
     bot_busy_day_events: int = Field(300, ge=2, description="fewest events of a busy day")
     robust_z: float = Field(7.0, gt=0, description="robust spreads above the median, on the scale of logarithms")

@@ -122,6 +122,11 @@ class DemandSettings(Part):
     calibration_weeks: int = Field(8, ge=1)
     min_history_weeks: int = 8
     min_units: int = Field(10, description="pieces in 26 weeks below which a series is not forecast")
+    search_series: str = Field(
+        "",
+        description="outside series of how much is searched for a {category}, as silver.trends calls it; empty: none",
+    )
+    competitor_price_series: str = Field("", description="the same of a competitor's prices")
     rounds: int = 300
     early_stopping_rounds: int = 25
     max_depth: int = 5

@@ -11,8 +11,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.features.build_demand_features import demand_features
+from jobs.features.covariates import Outside
 from jobs.lakehouse.settings import DemandSettings
-from tests.rows import Row, contract_of, frame_of, product, row_of
+from tests.rows import SHANGHAI, Row, contract_of, frame_of, product, row_of
 
 SETTINGS = DemandSettings(horizon_weeks=4, origins=100, min_history_weeks=8, min_units=10)
 FIRST = dt.date(2023, 10, 2)
@@ -54,8 +55,13 @@ def changed_after_origin(rows: list[Row]) -> list[Row]:
 
 def features(spark: SparkSession, history: list[Row]) -> dict[Key, dict[str, Any]]:
     products = [product(product_id=sku, category="tea" if sku == "p1" else None) for sku in ("p1", "p2", "p3")]
+    nothing = Outside(*(frame_of(spark, f"silver.{name}") for name in ("promotions", "holidays", "trends")))
     found = demand_features(
-        frame_of(spark, "gold.demand_history", *history), frame_of(spark, "silver.products", *products), SETTINGS
+        frame_of(spark, "gold.demand_history", *history),
+        frame_of(spark, "silver.products", *products),
+        nothing,
+        SETTINGS,
+        SHANGHAI,
     )
     rows = found.select(*contract_of("gold.demand_features").column_names).collect()
     made = {

@@ -78,10 +78,12 @@ def found(spark: SparkSession) -> dict[str, Row]:
         # Bots.
         *every(40, 1.4, "forty a minute"),
         *every(39, 1.4, "thirty-nine a minute"),
-        *every(12, 0.5, "three products a second"),
-        *every(12, 0.51, "three products in more"),
+        *every(20, 10 / 19, "twenty products in ten seconds"),
+        *every(20, 10.1 / 19, "twenty products in more"),
         # The clock of a phone that stood still, pages opened together, two persons with one device: no program.
-        *every(11, 0.0, "one instant"),
+        *every(19, 0.0, "one instant"),
+        # Four tabs at a time, all evening, and reading in between.
+        *(viewed("tabs", 12 * number + 0.4 * tab, f"p{4 * number + tab}") for number in range(40) for tab in range(4)),
         *(viewed("zapping", number * 0.4, f"p{number % 2}") for number in range(6)),
         viewed("crawler", 0, user_agent="Mozilla/5.0 (compatible; ShopCrawler/1.0; bot)"),
         viewed("crawler", 60, user_agent=PHONE),
@@ -117,7 +119,7 @@ def test_a_repeated_click_is_known_when_both_have_arrived(found: dict[str, Row])
 def test_devices_that_no_person_holds_are_bots(found: dict[str, Row]) -> None:
     assert {device_of(event_id) for event_id, row in found.items() if row["is_bot"]} == {
         "forty a minute",
-        "three products a second",
+        "twenty products in ten seconds",
         "crawler",
         "script",
     }
@@ -136,8 +138,8 @@ def test_a_mark_arrives_with_the_event_that_completes_the_evidence(found: dict[s
     assert (first["arrived_at"], last["arrived_at"]) == (fortieth, fortieth)
     assert found["crawler 60 p"]["arrived_at"] == TEN + dt.timedelta(minutes=2)
     assert (first["confidence"], first["reasons"]) == (pytest.approx(0.95), ["event_rate"])
-    tenth_of_three = TEN + dt.timedelta(minutes=1, seconds=11 * 0.5)
-    assert found["three products a second 0.0 p0"]["arrived_at"] == tenth_of_three
+    twentieth = TEN + dt.timedelta(minutes=1, seconds=10)
+    assert found["twenty products in ten seconds 0.0 p0"]["arrived_at"] == twentieth
 
 
 def test_weak_signs_make_a_bot_together_and_not_alone(spark: SparkSession) -> None:
@@ -244,9 +246,7 @@ def test_what_arrives_later_changes_no_mark_that_was_known(spark: SparkSession) 
         viewed(draw.choice(["a", "b", "c"]), second, draw.choice("pqr"), event_id=f"{number}")
         for number, second in enumerate(seconds)
     ]
-    settings = CleaningSettings(
-        bot_events_per_minute=15, bot_products_per_second=2, bot_fast_products=15, bot_looks_alone=30
-    )
+    settings = CleaningSettings(bot_events_per_minute=15, bot_fast_products=3, bot_fast_seconds=2, bot_looks_alone=30)
     other = {"source": "a feed that tells of pages, too"}
     events += [viewed("alone", 15 * number, "q", event_id=f"alone {number}", **other) for number in range(35)]
     events.append(viewed("alone", 560, None, event_id="else", event_type="page", event_name="Home", **other))

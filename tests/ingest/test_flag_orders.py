@@ -1,20 +1,23 @@
 """Marks on orders and lines: each rule with one that bears it, one that nearly does, and honest people who come close."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import Column, SparkSession
+from pyspark.sql import functions as F
 
 from jobs.ingest.brushing import (
     as_brushed_orders,
     as_candidates,
     as_crowds,
     as_shared_keys,
+    as_viewers,
     same_product_pairs,
     same_product_share,
+    squared_counts,
     with_bound,
     with_unbrowsed,
 )
@@ -101,7 +104,9 @@ def brushed(
     keys = as_shared_keys(orders, told, frame_of(spark, "silver.payments", *(payments or [])))
     crowds = as_crowds(orders, keys)
     sharing = as_candidates(orders, keys, crowds, SETTINGS)
-    candidates = with_bound(with_unbrowsed(sharing, told, SETTINGS), sharing, keys, crowds, SETTINGS)
+    candidates = with_bound(
+        with_unbrowsed(sharing, as_viewers(sharing, told), told, SETTINGS), sharing, keys, crowds, SETTINGS
+    )
     rows = as_brushed_orders(candidates, SETTINGS).collect()
     assert len(rows) == len({row["order_id"] for row in rows}), "an order is brushed twice"
     return {row["order_id"]: row.asDict() for row in rows}
@@ -223,18 +228,22 @@ def test_a_ring_that_hides_is_known_by_two_things_that_it_shares_and_two_signs(s
     assert len(found) == 18
 
 
-def test_pairs_of_few_products_are_not_alike_by_their_number(spark: SparkSession) -> None:
-    cases = {("a", "a"): 1.0, ("a", "b"): 0.0, ("a", "a", "b"): 1 / 3, ("a",): 0.0, (): 0.0}
+def shares_of(
+    spark: SparkSession, share: Callable[[Column, Column], Column], cases: Iterable[tuple[str, ...]]
+) -> dict[tuple[str, ...], float]:
     rows = spark.createDataFrame([(list(products),) for products in cases], "products array<string>")
-    for row in rows.select("products", same_product_pairs(rows["products"]).alias("share")).collect():
-        assert row["share"] == pytest.approx(cases[tuple(row["products"])])
+    told = rows.select("products", share(squared_counts(F.col("products")), F.size("products")).alias("share"))
+    return {tuple(row["products"]): row["share"] for row in told.collect()}
+
+
+def test_pairs_of_few_products_are_not_alike_by_their_number(spark: SparkSession) -> None:
+    cases = {("a", "a"): 1.0, ("a", "b"): 0.0, ("a", "b", "a"): 1 / 3, ("a",): 0.0, (): 0.0}
+    assert shares_of(spark, same_product_pairs, cases) == pytest.approx(cases)
 
 
 def test_the_chance_that_two_are_the_same(spark: SparkSession) -> None:
-    cases = {("a", "a", "a"): 1.0, ("a", "b"): 0.5, ("a", "a", "a", "b"): 10 / 16, (): 0.0}
-    rows = spark.createDataFrame([(list(products),) for products in cases], "products array<string>")
-    for row in rows.select("products", same_product_share(rows["products"]).alias("share")).collect():
-        assert row["share"] == pytest.approx(cases[tuple(row["products"])])
+    cases = {("a", "a", "a"): 1.0, ("a", "b"): 0.5, ("a", "a", "b", "a"): 10 / 16, (): 0.0}
+    assert shares_of(spark, same_product_share, cases) == pytest.approx(cases)
 
 
 # Lines.
