@@ -23,6 +23,7 @@ JOB = Job(
 )
 SERIES = ("product_id", "store_id")
 MEAN_WEEKS = (4, 13, 26, 52)
+OVER_LEVEL = ("lag_0", "mean_4", "mean_52", "last_year", "last_year_mean_3")
 
 
 def last_weeks(weeks: int) -> Column:
@@ -127,6 +128,8 @@ def demand_features(
     seasoned = seasoned.join(season_ratios(weekly), on=["category", "week_start_date"], how="left")
     angle = 2 * F.pi() * F.weekofyear("week_start_date") / YEAR_WEEKS
     placed = seasoned.withColumns({"season_sin": F.sin(angle), "season_cos": F.cos(angle)})
+    # Trees tell no quotient from its parts, and what they learn is a multiple of the level.
+    placed = placed.withColumns({f"{name}_ratio": F.col(f"{name}_units") / F.col("level_units") for name in OVER_LEVEL})
     return with_covariates(placed, weekly, outside, settings, time_zone)
 
 

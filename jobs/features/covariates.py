@@ -150,9 +150,10 @@ def with_year_before(targets: DataFrame, holidays: DataFrame) -> DataFrame:
 
 
 def growth_ratios(weekly: DataFrame, targets: DataFrame) -> DataFrame:
-    """One row per category, origin and target week: by how much the category's units grew from the one to the other a year before.
+    """One row per category, origin and target week: the category's units in the target week's week a year before, over two levels.
 
-    `category_growth_ratio` is the units of that week over the mean of the 13 up to that origin; null where they are not known.
+    `category_growth_ratio` is over the mean of the 13 weeks up to that year's origin, `category_year_ratio` over that of the 13
+    up to the origin; null where they are not known.
 
     Args:
         weekly: one row per category and week, with `units`.
@@ -161,15 +162,25 @@ def growth_ratios(weekly: DataFrame, targets: DataFrame) -> DataFrame:
     by_week = Window.partitionBy("category").orderBy("week_start_date").rowsBetween(-12, 0)
     back = -7 * F.col("year_weeks")
     then = weekly.select("category", F.col("week_start_date").alias("_target"), "units")
-    level = weekly.select(
-        "category", F.col("week_start_date").alias("_origin"), F.avg("units").over(by_week).alias("_mean")
+    levels = weekly.select(
+        "category", F.col("week_start_date").alias("_week"), F.avg("units").over(by_week).alias("_mean")
     )
+    then_level = levels.withColumnsRenamed({"_week": "_origin", "_mean": "_then_mean"})
+    level = levels.withColumnRenamed("_week", "origin_week")
     placed = targets.withColumns(
         {"_target": F.date_add("week_start_date", back), "_origin": F.date_add("origin_week", back)}
     )
-    ratio = F.try_divide("units", "_mean").alias("category_growth_ratio")
-    found = placed.join(then, on="_target", how="inner").join(level, on=["category", "_origin"], how="inner")
-    return found.select("category", *TARGET, ratio)
+    found = (
+        placed.join(then, on="_target", how="inner")
+        .join(level, on=["category", "origin_week"], how="inner")
+        .join(then_level, on=["category", "_origin"], how="left")
+    )
+    return found.select(
+        "category",
+        *TARGET,
+        F.try_divide("units", "_then_mean").alias("category_growth_ratio"),
+        F.try_divide("units", "_mean").alias("category_year_ratio"),
+    )
 
 
 def series_ratios(trends: DataFrame, categories: DataFrame, pattern: str, name: str) -> DataFrame:

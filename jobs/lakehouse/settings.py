@@ -127,7 +127,7 @@ class DemandSettings(Part):
         description="outside series of how much is searched for a {category}, as silver.trends calls it; empty: none",
     )
     competitor_price_series: str = Field("", description="the same of a competitor's prices")
-    rounds: int = 300
+    rounds: int = 500
     early_stopping_rounds: int = 25
     max_depth: int = 5
     learning_rate: float = 0.06

@@ -146,6 +146,9 @@ def test_a_year_is_as_long_as_between_two_long_holidays_near_the_week(spark: Spa
     assert of_feast["holiday_days"] == 4.0, "three of the one, and one of the other"
     assert of_feast["category_growth_ratio"] == pytest.approx(10 / 2), "47 weeks back, whose origin had sold two a week"
     assert told["p1", 0, 1]["category_growth_ratio"] == pytest.approx(1.0), "the week before the feast, too"
+    risen = told_of(spark, holidays=moving, units={-45: 10, 0: 15})["p1", 0, 2]
+    assert risen["category_year_ratio"] == pytest.approx(10 / 3), "over the level of now"
+    assert risen["category_growth_ratio"] == pytest.approx(10 / 2), "over the level of then"
     assert told["p1", -7, 1]["category_growth_ratio"] == pytest.approx(1.0)
     assert told["p1", -7, 1]["holiday_days"] == 0.0
     assert told["p2", 0, 2]["category_growth_ratio"] == pytest.approx(1.0), "of another category"

@@ -145,6 +145,9 @@ def test_features_are_those_that_pandas_finds(told: dict[Key, dict[str, Any]]) -
                     "last_year_mean_3_units": around.mean() if not np.isnan(around.iloc[1]) else None,
                     "target_units": series["units"].get(target),
                 }
+                for name in ("lag_0", "mean_4", "mean_52", "last_year", "last_year_mean_3"):
+                    units_told = expected[f"{name}_units"]
+                    expected[f"{name}_ratio"] = units_told and units_told / expected["level_units"]
                 for name, value in expected.items():
                     assert row[name] == (None if value is None else pytest.approx(value)), (
                         f"{name} of {sku}, {store} at {origin} for {horizon} weeks"
