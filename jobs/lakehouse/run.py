@@ -146,10 +146,14 @@ class Run:
         return read_table(self.spark, path, int(version))
 
     def previous(self, table: str) -> DataFrame | None:
-        """The rows of a table that the job itself writes, as its last successful run left them; None before the first."""
+        """The rows of a table that the job itself writes, as its last successful run left them; None where there are none any more."""
         self._writable(table)
-        version = self.published.get(table)
-        return None if version is None else read_table(self.spark, self.lake.path(table), version)
+        version, path = self.published.get(table), self.lake.path(table)
+        return (
+            None
+            if version is None or table_version(self.spark, path) is None
+            else read_table(self.spark, path, version)
+        )
 
     def has(self, table: str) -> bool:
         """Whether a declared table was ever published."""

@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from jobs.__main__ import main
 from jobs.lakehouse.basis import changed_inputs, read_before
+from jobs.lakehouse.contracts import Contract
 from jobs.lakehouse.days import utc_now
 from jobs.lakehouse.errors import DataError
 from jobs.lakehouse.files import delete_folder
@@ -114,6 +115,31 @@ def test_a_run_may_build_upon_the_last_one_of_the_same_terms_whose_inputs_are_ke
         (Path(path) / file.rsplit("/", 1)[-1]).unlink()
     run_job(spark, declared, reader)
     assert told[-1][0] is None, "what it was made from was cleaned away"
+
+
+@pytest.mark.long
+def test_what_a_job_published_and_somebody_took_away_is_nothing_to_build_upon(
+    spark: SparkSession, lake: Settings, things: Contract
+) -> None:
+    told: list[tuple[int | None, bool]] = []
+
+    def build(run: Run) -> None:
+        before = run.previous("gold.marks")
+        told.append((None if before is None else before.count(), run.basis is None))
+        run.publish("gold.marks", run.spark.range(len(told)).selectExpr("cast(id as int) as mark").coalesce(1))
+
+    def make_things(run: Run) -> None:
+        run.publish("gold.things", frame_of(run.spark, things, row_of(things, weight=5)))
+
+    job = NamedJob("insight.make_marks", "Make marks.", Job(writes=("gold.marks",), reads=("gold.things",)), build)
+    source = NamedJob("insight.make_things", "Make things.", Job(writes=("gold.things",)), make_things)
+    for _ in range(2):
+        run_job(spark, lake, source, force=True)
+        run_job(spark, lake, job)
+    delete_folder(spark, Lake(lake.path("lake")).path("gold.marks"))
+    run_job(spark, lake, source, force=True)
+    assert run_job(spark, lake, job).outcome == "done"
+    assert told == [(None, True), (1, False), (None, True)]
 
 
 @pytest.mark.long
