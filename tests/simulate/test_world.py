@@ -18,6 +18,7 @@ from jobs.simulate.events import event_batch
 from jobs.simulate.local_time import utc_seconds
 from jobs.simulate.orders import orders, organic_orders
 from jobs.simulate.people import people
+from jobs.simulate.registrations import account_batch, card_batch
 from jobs.simulate.sales import sale_batch, sales
 from jobs.simulate.seasons import day_count, season_factors, season_until
 
@@ -66,6 +67,26 @@ def test_rows_of_a_person_do_not_depend_on_who_comes_along(batch: Batch) -> None
 def test_another_seed_is_another_world(batch: Batch) -> None:
     one, other = (frame(batch(SMALL.model_copy(update={"seed": seed}), np.arange(60))) for seed in (7, 8))
     assert not one.equals(other)
+
+
+def test_the_first_and_the_last_of_ten_million_persons_have_ids_of_their_own() -> None:
+    """The numbers behind the ids are pieced together from persons, visits and places: wide enough for the largest world."""
+    large = WorldSettings(customers=10_000_000)
+    some = [np.arange(first, first + 1000) for first in (0, 5_000_000, large.customers - 1000)]
+    told = {
+        "message": [event_batch(large, persons)["message"] for persons in some],
+        "account": [account_batch(large, persons)["number"] for persons in some],
+        "card": [card_batch(large, persons)["number"] for persons in some],
+        "order": [
+            np.concatenate([sale_batch(is_online, large, persons)["order_number"] for is_online in (True, False)])
+            for persons in some
+        ],
+    }
+    for name, parts in told.items():
+        ids = [set(part.tolist()) for part in parts]
+        assert len(set.union(*ids)) == sum(map(len, ids)) > 0, f"{name}: somebody far away has the same"
+    assert len(set(told["message"][-1].tolist())) == len(told["message"][-1])
+    assert len(set(told["card"][-1].tolist())) == len(told["card"][-1])
 
 
 def test_rows_do_not_depend_on_partitions(spark: SparkSession) -> None:
