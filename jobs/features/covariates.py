@@ -50,18 +50,32 @@ def week_of(day: Column | str) -> Column:
     return F.date_trunc("week", day).cast("date")
 
 
+def by_product(promotions: DataFrame, products: DataFrame) -> DataFrame:
+    """The promotions, each with a row for every product that it holds for: one, those of its category, or all of them.
+
+    Args:
+        promotions: rows of silver.promotions.
+        products: `product_id` and `category`, each product once.
+    """
+    wide = promotions.where("product_id is null").drop("product_id").withColumnRenamed("category", "_category")
+    is_of = F.col("_category").isNull() | (F.col("_category") == F.col("category"))
+    named = promotions.where("product_id is not null").drop("category")
+    return named.unionByName(wide.join(F.broadcast(products), on=is_of, how="inner").drop("_category", "category"))
+
+
 def with_planned_promotions(rows: DataFrame, promotions: DataFrame) -> DataFrame:
     """The rows with `planned_promotion_ratio` and `planned_discount_ratio`: share of the target week's days, and the discount times it.
 
     0 where the plans that were known reached the week and named none; null where they did not reach it.
 
     Args:
-        rows: one per product, store, origin and target week.
+        rows: one per product, store, origin and target week, with `category`.
         promotions: with `known_from_week`.
     """
     keys = ["product_id", "store_id", *TARGET]
     weeks = F.sequence(week_of("starts_on"), week_of("ends_on"), F.expr("interval 7 days"))
-    plans = promotions.where("product_id is not null").withColumn("week_start_date", F.explode(weeks))
+    products = rows.select("product_id", "category").distinct()
+    plans = by_product(promotions, products).withColumn("week_start_date", F.explode(weeks))
     last_day, sunday = F.col("ends_on"), F.date_add("week_start_date", 6)
     days = F.date_diff(F.least(last_day, sunday), F.greatest("starts_on", "week_start_date")) + 1
     plans = plans.select(

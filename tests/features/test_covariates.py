@@ -157,6 +157,22 @@ def test_a_year_is_as_long_as_between_two_long_holidays_near_the_week(spark: Spa
     assert alone["p1", 0, 2]["holiday_days"] is None, "the calendar ends"
 
 
+def test_a_promotion_may_hold_for_a_category_or_for_everything(spark: SparkSession) -> None:
+    told = told_of(
+        spark,
+        [
+            promotion(weeks_after(1), 7, weeks_after(0), product_id=None, category="tea", discount_ratio=0.2),
+            promotion(weeks_after(2), 7, weeks_after(0), product_id=None, discount_ratio=0.1),
+            promotion(weeks_after(3), 7, weeks_after(0), product_id="p1", category="salt"),
+        ],
+    )
+    planned = {
+        (sku, horizon): told[sku, 0, horizon]["planned_discount_ratio"] for sku in ("p1", "p2") for horizon in (1, 2, 3)
+    }
+    expected = {("p1", 1): 0.2, ("p2", 1): 0.0, ("p1", 2): 0.1, ("p2", 2): 0.1, ("p1", 3): 0.3, ("p2", 3): 0.0}
+    assert planned == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("case", ["regional", "told later"])
 def test_what_not_everybody_keeps_or_nobody_had_told_is_no_holiday(spark: SparkSession, case: str) -> None:
     is_regional = case == "regional"
