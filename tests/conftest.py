@@ -1,6 +1,7 @@
 """What all tests share: one Spark session, settings in a folder of the test's own, a key, and the real data sets."""
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +20,18 @@ CHECKOUT = Path(__file__).parents[1]
 # The same examples in every run: a red property test is red for the next person too.
 hypothesis_settings.register_profile("house", derandomize=True, deadline=None, print_blob=True)
 hypothesis_settings.load_profile("house")
+
+
+STARTED = time.monotonic()
+# After so many minutes what has not begun is left out, and said to be; a slow machine then still ends in time.
+MINUTES = float(os.environ.get("LAKEHOUSE_TEST_MINUTES") or "inf")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Skip what begins after the time that there is."""
+    if time.monotonic() - STARTED > 60 * MINUTES:
+        pytest.skip(f"the {MINUTES:g} minutes of LAKEHOUSE_TEST_MINUTES are over")
 
 
 class MakeSettings(Protocol):

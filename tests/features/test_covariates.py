@@ -206,6 +206,7 @@ def test_a_series_is_held_against_the_weeks_before_as_it_was_known(spark: SparkS
     assert {row["competitor_price_ratio"] for row in told.values()} == {None}, "no such series"
 
 
+@pytest.mark.long
 def test_what_arrives_after_the_close_changes_no_feature(spark: SparkSession) -> None:
     early: dict[str, list[Row]] = {
         "promotions": [promotion(weeks_after(1), 7, weeks_after(0))],
