@@ -155,10 +155,14 @@ def execute(
             return Result(named.name, "already done")
         if dry_run:
             return Result(named.name, "would run")
+        # What somebody took away is nothing to build upon.
+        kept = {
+            name: good for name, good in published.items() if name not in writes or table_exists(spark, lake.path(name))
+        }
         salted = f"{fingerprint}-{uuid.uuid4().hex[:8]}" if force else fingerprint
         run = Run(
             spark, settings, named.name, run_date, uuid.uuid4().hex, salted, named.job.reads, writes,
-            named.job.settings, contracts, inputs, published, terms,
+            named.job.settings, contracts, inputs, kept, terms,
         )  # fmt: skip
         run.left = {} if last is None else last.outputs
         if builds_on is not None and builds_on.is_basis(terms, published):

@@ -148,12 +148,8 @@ class Run:
     def previous(self, table: str) -> DataFrame | None:
         """The rows of a table that the job itself writes, as its last successful run left them; None where there are none any more."""
         self._writable(table)
-        version, path = self.published.get(table), self.lake.path(table)
-        return (
-            None
-            if version is None or table_version(self.spark, path) is None
-            else read_table(self.spark, path, version)
-        )
+        version = self.published.get(table)
+        return None if version is None else read_table(self.spark, self.lake.path(table), version)
 
     def has(self, table: str) -> bool:
         """Whether a declared table was ever published."""
