@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from jobs.features.covariates import YEAR_WEEKS, Outside, with_covariates
 from jobs.lakehouse.job import Job
-from jobs.lakehouse.local_rows import empty_rows
+from jobs.lakehouse.optional_inputs import read_or_nothing
 from jobs.lakehouse.repaired import with_repaired
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import DemandSettings
@@ -139,9 +139,7 @@ def build(run: Run) -> None:
     if run.has(REPAIRS):
         products = with_repaired(products, run.read(REPAIRS), "products", "product_id", "category")
     # What a retailer doesn't tell is unknown.
-    outside = Outside(
-        *(run.read(name) if run.has(name) else empty_rows(run.spark, run.contract(name)) for name in OUTSIDE)
-    )
+    outside = Outside(*(read_or_nothing(run, name) for name in OUTSIDE))
     features = demand_features(run.read("gold.demand_history"), products, outside, settings, run.time_zone)
     run.publish(TABLE, features.select(*run.contract(TABLE).column_names))
 

@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from jobs.features.currency import refuse_other_currencies
 from jobs.features.visibility import until_lines_excluded
+from jobs.lakehouse.days import week_of
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import DemandSettings, FeatureSettings
@@ -34,7 +35,7 @@ def as_weekly_sales(lines: DataFrame, close_after_days: int, time_zone: str) -> 
     A line's amount and quantity are those that were known at the close.
     """
     dated = lines.where("line_kind = 'product' and not is_return").withColumn(
-        "week_start_date", F.date_trunc("week", "ordered_date").cast("date")
+        "week_start_date", week_of("ordered_date")
     )
     close = closed_at(F.col("week_start_date"), close_after_days, time_zone)
     superseded_before = F.col("superseded_at").isNotNull() & (F.col("superseded_at") < close)
@@ -63,7 +64,7 @@ def last_closed_week(lines: DataFrame, close_after_days: int, time_zone: str) ->
     ended = lines.agg(reached.alias("reached_date")).select(
         F.date_add("reached_date", 1 - close_after_days).alias("day")
     )
-    return ended.select(F.date_add(F.date_trunc("week", "day").cast("date"), -7).alias("last_week"))
+    return ended.select(F.date_add(week_of("day"), -7).alias("last_week"))
 
 
 def as_filled_weeks(sales: DataFrame, last_week: DataFrame) -> DataFrame:
@@ -88,7 +89,7 @@ def as_filled_weeks(sales: DataFrame, last_week: DataFrame) -> DataFrame:
 
 def iso_week(day: Column) -> Column:
     """The ISO week of a day, like 2025-W07; its year is that of the week's Thursday."""
-    thursday = F.date_add(F.date_trunc("week", day).cast("date"), 3)
+    thursday = F.date_add(week_of(day), 3)
     return F.format_string("%d-W%02d", F.year(thursday), F.weekofyear(day))
 
 

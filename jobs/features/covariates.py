@@ -10,6 +10,7 @@ from typing import NamedTuple
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.lakehouse.days import week_of
 from jobs.lakehouse.settings import DemandSettings
 
 YEAR_WEEKS = 52
@@ -36,18 +37,13 @@ class Outside(NamedTuple):
 def known_from_week(instant: Column, close_after_days: int, time_zone: str) -> Column:
     """The first week, by its Monday, at whose close something that arrived at an instant was known."""
     day = F.to_date(F.from_utc_timestamp(instant, time_zone))
-    return F.date_trunc("week", F.date_sub(day, close_after_days)).cast("date")
+    return week_of(F.date_sub(day, close_after_days))
 
 
 def first_told(rows: DataFrame, settings: DemandSettings, time_zone: str) -> DataFrame:
     """The first revisions, with `known_from_week`."""
     known = known_from_week(F.col("arrived_at"), settings.close_after_days, time_zone)
     return rows.where("revision = 1").withColumn("known_from_week", known)
-
-
-def week_of(day: Column | str) -> Column:
-    """The Monday of a day's week."""
-    return F.date_trunc("week", day).cast("date")
 
 
 def by_product(promotions: DataFrame, products: DataFrame) -> DataFrame:
@@ -90,7 +86,7 @@ def with_planned_promotions(rows: DataFrame, promotions: DataFrame) -> DataFrame
         rows.select(*keys)
         .join(plans, on=["product_id", "week_start_date"], how="inner")
         .where(F.col("known_from_week") <= F.col("origin_week"))
-        .where(F.col("_store_id").isin(ALL_STORES) | (F.col("_store_id") == F.col("store_id")))
+        .where((F.col("_store_id") == ALL_STORES) | (F.col("_store_id") == F.col("store_id")))
         .groupBy(*keys)
         .agg(F.max("_share").alias("_share"), F.max("_discount").alias("_discount"))
     )
@@ -109,12 +105,12 @@ def with_planned_promotions(rows: DataFrame, promotions: DataFrame) -> DataFrame
 
 
 def occurrences(holidays: DataFrame) -> DataFrame:
-    """One row per holiday of a year that everybody keeps: first day, days, when it was known, and `year_weeks` since the last one."""
+    """One row per holiday of a year: first day, days, when it was known, and `year_weeks` since the last one."""
     by_day = Window.partitionBy("holiday_name").orderBy("holiday_date")
     begins = F.coalesce(
         F.date_diff("holiday_date", F.lag("holiday_date").over(by_day)) > OCCURRENCE_DAYS, F.lit(True)
     ).cast("int")
-    days = holidays.where("region is null").withColumn("_begins", begins)
+    days = holidays.withColumn("_begins", begins)
     found = (
         days.withColumn("_occurrence", F.sum("_begins").over(by_day))
         .groupBy("holiday_name", "_occurrence")
@@ -140,6 +136,7 @@ def with_year_before(targets: DataFrame, holidays: DataFrame) -> DataFrame:
         targets: one row per origin and target week.
         holidays: with `known_from_week`.
     """
+    holidays = holidays.where("region is null")
     one_year = F.col("year_weeks").between(*YEAR_OF_HOLIDAYS_WEEKS)
     middle = F.date_add("first_date", (F.col("days") / 2).cast("int"))
     distance = F.abs(F.date_diff(middle, F.date_add("week_start_date", 3)))
@@ -152,7 +149,7 @@ def with_year_before(targets: DataFrame, holidays: DataFrame) -> DataFrame:
         .groupBy(*TARGET)
         .agg(F.max_by("year_weeks", F.struct("days", -distance, "holiday_name")).alias("year_weeks"))
     )
-    known = holidays.where("region is null").select("holiday_date", F.col("known_from_week").alias("_known"))
+    known = holidays.select("holiday_date", F.col("known_from_week").alias("_known"))
     is_known = (F.col("_known") <= F.col("origin_week")) & (F.col("holiday_date") >= F.col("week_start_date"))
     is_within = F.col("holiday_date") <= F.date_add("week_start_date", 6)
     within = targets.join(F.broadcast(known), on=is_known, how="inner").groupBy(*TARGET)

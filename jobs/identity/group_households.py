@@ -10,7 +10,7 @@ from jobs.identity.stable_ids import held_accounts
 from jobs.lakehouse.caching import checkpoints
 from jobs.lakehouse.identity_settings import IdentitySettings
 from jobs.lakehouse.job import Job
-from jobs.lakehouse.local_rows import empty_rows
+from jobs.lakehouse.optional_inputs import read_or_nothing
 from jobs.lakehouse.run import Run
 
 LINES, ORDER_FLAGS = "silver.order_lines", "silver.order_flags"
@@ -90,10 +90,7 @@ def build(run: Run) -> None:
     customer_ids = run.read("silver.customer_ids")
     identifiers, edges = run.read("silver.identifiers"), run.read("silver.identity_edges")
     # A shop that has no orders has no rings.
-    lines, flags = (
-        run.read(table) if run.has(table) else empty_rows(run.spark, run.contract(table))
-        for table in (LINES, ORDER_FLAGS)
-    )
+    lines, flags = (read_or_nothing(run, table) for table in (LINES, ORDER_FLAGS))
     things = shared_things(customer_ids, identifiers, edges, brushing_accounts(lines, flags)).checkpoint()
     households = as_households(customer_ids, things, run.part(IdentitySettings))
     run.publish("silver.households", households.select(*run.contract("silver.households").column_names))

@@ -21,6 +21,7 @@ from jobs.lakehouse.differences import differing
 from jobs.lakehouse.identity_settings import IdentitySettings
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.local_rows import empty_rows, local_rows
+from jobs.lakehouse.optional_inputs import read_or_nothing
 from jobs.lakehouse.personal import token_of
 from jobs.lakehouse.personal_kinds import PersonalKind, normalised
 from jobs.lakehouse.run import Run
@@ -139,7 +140,7 @@ def rotated_tokens(values: DataFrame | None) -> DataFrame | None:
 
 def evidence_now(run: Run, links: Links, rotated: DataFrame | None) -> Evidence:
     """The evidence as the run's inputs tell it."""
-    tables = {name: run.read(name) if run.has(name) else empty_rows(run.spark, run.contract(name)) for name in TABLES}
+    tables = {name: read_or_nothing(run, name) for name in TABLES}
     return evidence_of(tables, links, rotated)
 
 

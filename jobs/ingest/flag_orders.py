@@ -22,7 +22,7 @@ from jobs.ingest.unusual_returns import as_abnormal_returns
 from jobs.lakehouse.caching import cached, few
 from jobs.lakehouse.cleaning_settings import CleaningSettings
 from jobs.lakehouse.job import Job
-from jobs.lakehouse.local_rows import empty_rows
+from jobs.lakehouse.optional_inputs import read_or_nothing
 from jobs.lakehouse.run import Run
 
 ORDER_FLAGS, LINE_FLAGS = "silver.order_flags", "silver.order_line_flags"
@@ -110,7 +110,7 @@ def build(run: Run) -> None:
     run.publish(LINE_FLAGS, line_flags)
     orders = run.keep(cached(as_order_heads(lines)))
     # Who shares a wallet can't be told without payments; devices and addresses are left.
-    payments = run.read(PAYMENTS) if run.has(PAYMENTS) else empty_rows(run.spark, run.contract(PAYMENTS))
+    payments = read_or_nothing(run, PAYMENTS)
     keys = run.keep(cached(as_shared_keys(orders, events, current(payments))))
     crowds = run.keep(cached(as_crowds(orders, keys)))
     sharing = run.keep(cached(as_candidates(orders, keys, crowds, settings)))

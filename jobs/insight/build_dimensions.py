@@ -5,6 +5,7 @@ import sys
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.lakehouse.days import week_of
 from jobs.lakehouse.job import Job
 from jobs.lakehouse.repaired import with_repaired
 from jobs.lakehouse.run import Run
@@ -62,7 +63,7 @@ def as_dates(lines: DataFrame) -> DataFrame:
     """One row per calendar day from the first order to the end of the forecasts."""
     span = lines.agg(F.min("ordered_date").alias("first"), F.date_add(F.max("ordered_date"), DAYS_AHEAD).alias("last"))
     days = span.select(F.explode(F.sequence("first", "last")).alias("calendar_date"))
-    week_start = F.date_trunc("week", "calendar_date").cast("date")
+    week_start = week_of("calendar_date")
     thursday = F.date_add(week_start, 3)
     iso_day = F.weekday("calendar_date") + 1
     return days.select(

@@ -150,8 +150,12 @@ def execute(
         fingerprint = _fingerprint(named, settings, run_date, promised, inputs)
         terms = _fingerprint(named, settings, run_date, promised, {})
         last = ledger.last_success(named.name, run_date if named.job.is_dated else None)
-        builds_on = None if force or last is None or not _still_there(named.job, spark, settings, last.tables) else last
-        if builds_on is not None and builds_on.fingerprint == fingerprint:
+        if (
+            not force
+            and last is not None
+            and last.fingerprint == fingerprint
+            and _still_there(named.job, spark, settings, last.tables)
+        ):
             return Result(named.name, "already done")
         if dry_run:
             return Result(named.name, "would run")
@@ -165,8 +169,8 @@ def execute(
             named.job.settings, contracts, inputs, kept, terms,
         )  # fmt: skip
         run.left = {} if last is None else last.outputs
-        if builds_on is not None and builds_on.is_basis(terms, published):
-            run.basis = builds_on.inputs
+        if last is not None and not force and last.is_basis(terms, kept):
+            run.basis = last.inputs
         return _accounted(named, run, ledger, fingerprint)
 
 
