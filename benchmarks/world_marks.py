@@ -4,7 +4,7 @@
 
 Runs the jobs up to the marks on events and orders. There are four times as many bots and brushing rings as in the default world, and
 eight times as many dormitories, or a world of this size had a handful of each. Each seed ends with a table in Markdown: the scores,
-and which kinds of bots and rings were found.
+and which kinds of bots and rings were found. The exit code is 1 where a goal is missed.
 """
 
 from __future__ import annotations
@@ -85,19 +85,21 @@ def scores_of(spark: SparkSession, settings: Settings) -> list[Score]:
     return scores + by_kind(ordered, brushed.select(F.col("account_id").alias("id")), "accounts of rings")
 
 
-def measure(folder: Path, seed: int, customers: int, weeks: int) -> None:
-    """Run the jobs on a world of this seed, and hold what they marked against the truth."""
+def measure(folder: Path, seed: int, customers: int, weeks: int) -> bool:
+    """Run the jobs on a world of this seed, and hold what they marked against the truth: whether all goals are met."""
     settings = settings_for(folder, customers, weeks, {"world.seed": seed, **MORE_BAD_ACTORS})
     spark = open_session(settings, "benchmark of marks in a world")
     for ended in run_chain(jobs_up_to(*LAST), spark, settings, settings.world.last_day):
         assert ended.record is not None, f"{ended.name}: {ended.outcome}"
     print(f"\nSeed {seed}\n\n| metric | level | value | 95% interval | goal |\n| --- | --- | ---: | --- | --- |")
-    for score in scores_of(spark, settings):
+    scores = scores_of(spark, settings)
+    for score in scores:
         print(line_of(score), flush=True)
+    return all(score.is_met is not False for score in scores)
 
 
 def main() -> int:
-    """Read the command line, measure, and clear up."""
+    """Read the command line, measure, and clear up; 1 where a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="a folder that is not there yet; removed afterwards")
     parser.add_argument("--seeds", type=int, nargs="+", default=[4711, 7, 99])
@@ -107,12 +109,11 @@ def main() -> int:
     told = parser.parse_args()
     told.folder.mkdir(parents=True)
     try:
-        for seed in told.seeds:
-            measure(told.folder.resolve() / str(seed), seed, told.customers, told.weeks)
+        met = [measure(told.folder.resolve() / str(seed), seed, told.customers, told.weeks) for seed in told.seeds]
     finally:
         if not told.keep:
             shutil.rmtree(told.folder, ignore_errors=True)
-    return 0
+    return 0 if all(met) else 1
 
 
 if __name__ == "__main__":

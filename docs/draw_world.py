@@ -14,11 +14,13 @@ from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate.ads import ad_lifts
 from jobs.simulate.bots import bot_batch
 from jobs.simulate.events import event_batch
+from jobs.simulate.funnel import CAUSES, NODES, drop_off_batch
 from jobs.simulate.opinions import SURVEY_KINDS, survey_batch
-from jobs.simulate.orders import orders
+from jobs.simulate.orders import order_lines, orders
 from jobs.simulate.people import people
 from jobs.simulate.sales import sale_batch
 from jobs.simulate.seasons import season_factors
+from jobs.simulate.texts import EVENT_NAMES
 from jobs.simulate.visits import COMPLETED
 
 mpl.use("Agg")
@@ -70,11 +72,42 @@ def draw_marginals(axes: list, folder: Path) -> None:
         axis.hist(measured(days), bins, density=True, histtype="step", color=OURS, lw=2, label="the world")
         axis.set_title(title)
     axes[2].hist(real_hours, np.arange(25), density=True, color=THEIRS, alpha=0.6, label="Olist")
-    hours = placed.second // 3600
+    hours = (placed.second // 3600)[placed.is_online]
     axes[2].hist(hours, np.arange(25), density=True, histtype="step", color=OURS, lw=2, label="the world")
-    axes[2].set_title("Orders by hour of the day")
+    axes[2].set_title("Online orders by hour of the day")
     for axis in axes:
         axis.legend(frameon=False)
+
+
+def draw_baskets(axis: plt.Axes, folder: Path) -> None:
+    """How many orders have so many pieces or more, beside a real shop's."""
+    placed = orders(SETTINGS, people(SETTINGS, PERSONS))
+    sold = order_lines(SETTINGS, placed)
+    names = ["customer", "day", "pieces", "amount"]
+    real = pd.read_csv(folder / "cdnow/CDNOW_master.txt.gz", sep=r"\s+", skiprows=1, names=names)["pieces"]
+    ours = pd.Series(np.bincount(sold.order, weights=sold.quantity))
+    for pieces, label, color in ((real, "CDNOW", THEIRS), (ours, "the world", OURS)):
+        shares = pieces.value_counts(normalize=True).sort_index(ascending=False).cumsum()
+        axis.step(shares.index, shares, color=color, lw=2, label=label)
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.set_title("Orders of so many pieces or more")
+    axis.legend(frameon=False)
+
+
+def draw_drop_offs(axis: plt.Axes) -> None:
+    """At which step the visits without an order end, and why."""
+    ended = pd.DataFrame(dict(drop_off_batch(SETTINGS, PERSONS)))
+    steps = [EVENT_NAMES[node] for node in NODES]
+    counts = ended.groupby(["node", "cause"]).size().unstack(fill_value=0).reindex(list(NODES))
+    left = np.zeros(len(steps))
+    for cause, name in enumerate(CAUSES):
+        held = counts[cause].to_numpy() / len(ended)
+        axis.barh([step.replace(" ", "\n") for step in steps], held, left=left, label=name)
+        left = left + held
+    axis.invert_yaxis()
+    axis.set_title("Where visits without an order end, and why")
+    axis.legend(frameon=False)
 
 
 def draw_season(axis: plt.Axes) -> None:
@@ -122,11 +155,14 @@ def draw_answers(axis: plt.Axes) -> None:
 
 def main() -> None:
     """Draw all panels into one picture."""
-    figure, axes = plt.subplots(2, 3, figsize=(13, 7), layout="constrained")
-    draw_marginals(list(axes[0]), Path(sys.argv[1]))
+    folder = Path(sys.argv[1])
+    figure, axes = plt.subplots(2, 4, figsize=(17, 7), layout="constrained")
+    draw_marginals(list(axes[0][:3]), folder)
+    draw_baskets(axes[0][3], folder)
     draw_season(axes[1][0])
     draw_bots(axes[1][1])
-    draw_answers(axes[1][2])
+    draw_drop_offs(axes[1][2])
+    draw_answers(axes[1][3])
     for axis in axes.ravel():
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(Path(__file__).with_name("world.png"), dpi=80)

@@ -26,6 +26,7 @@ from jobs.evaluate.true_marks import (
 from jobs.evaluate.true_rows import scores_of_rows
 from jobs.lakehouse.boosters import with_interval, with_prediction
 from jobs.lakehouse.caching import cached
+from jobs.lakehouse.cleaning_settings import CleaningSettings
 from jobs.lakehouse.days import end_of_day
 from jobs.lakehouse.files import folder_exists
 from jobs.lakehouse.job import Job
@@ -43,7 +44,7 @@ JOB = Job(
         "silver.households",
     ),
     writes=(TABLE,),
-    settings=(ChurnSettings, DemandSettings, PrivacySettings),
+    settings=(ChurnSettings, CleaningSettings, DemandSettings, PrivacySettings),
     is_dated=True,
 )  # fmt: skip
 CONTACTED_SHARE = 0.1
@@ -83,7 +84,12 @@ def cleaning_scores(run: Run, accounts: DataFrame) -> list[Score]:
         ),
         ("outliers",): lambda: outlier_scores(known("outliers"), lines, line_flags),
         ("persons", "brushing_rings"): lambda: return_scores(
-            known("persons"), accounts, known("brushing_rings"), lines, order_flags
+            known("persons"),
+            accounts,
+            known("brushing_rings"),
+            lines,
+            order_flags,
+            run.part(CleaningSettings).abnormal_return_lines,
         ),
         ("holes",): lambda: repair_scores(known("holes"), run.read("silver.repairs")),
     }

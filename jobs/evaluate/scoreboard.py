@@ -62,13 +62,27 @@ def counted(
 
 
 def shared(
-    promise: str, metric: str, level: str, hits: int, trials: int, measured_on: str, *, goal: float | None, note: str
-) -> Score:
-    """A score that is a share of independent things, with its score interval at 95% (Wilson 1927); null of none."""
+    promise: str, metric: str, level: str, hits: int, trials: int, measured_on: str,
+    *, goal: float | None, note: str, independent: float | None = None,
+) -> Score:  # fmt: skip
+    """A score that is a share, with its score interval at 95% (Wilson 1927); null of none.
+
+    Args:
+        promise: the promise.
+        metric: what is measured.
+        level: of what.
+        hits: how many.
+        trials: of how many.
+        measured_on: the data.
+        goal: the least share that keeps the promise, if there is one.
+        note: for a reader.
+        independent: how many independent things the trials are worth; by default, each is one.
+    """
     if not trials:
         return Score(promise, metric, level, None, None, None, None, None, goal, None, measured_on, note)
-    share, noise = hits / trials, Z_95 * Z_95 / trials
-    half = Z_95 * math.sqrt(share * (1 - share) / trials + noise / (4 * trials))
+    worth = trials if independent is None else independent
+    share, noise = hits / trials, Z_95 * Z_95 / worth
+    half = Z_95 * math.sqrt(share * (1 - share) / worth + noise / (4 * worth))
     low, high = ((share + noise / 2 + sign * half) / (1 + noise) for sign in (-1, 1))
     is_met = None if goal is None else share >= goal
     return Score(

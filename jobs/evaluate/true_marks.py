@@ -11,40 +11,54 @@ from jobs.lakehouse.personal import tokenised
 
 PROMISE = "3 cleaning"
 GOAL, RING_GOAL = 0.95, 0.97
-# Below so many lines sold nobody can tell an abuser from bad luck: 0.6 and 0.04 of five lines overlap.
-LINES_THAT_TELL = 15
 
 
 def mark_scores(
-    true_ids: DataFrame, found_ids: DataFrame, kind: str, level: str, goal: float, note: str
+    true_ids: DataFrame, found_ids: DataFrame, kind: str, level: str, goal: float | None, note: str
 ) -> list[Score]:
     """Precision and recall of one kind of mark.
 
+    The intervals take what stands or falls together as one: clusters of different sizes are worth fewer than they are (Kish 1965).
+
     Args:
-        true_ids: one column, `id`: what bears the mark in truth and is held by silver.
-        found_ids: one column, `id`: what bears it in silver.
+        true_ids: `id`: what bears the mark in truth and is held by silver; and maybe `cluster`, with which it stands or falls.
+        found_ids: `id`, and maybe `cluster`: what bears it in silver.
         kind: what is marked.
         level: what an id stands for.
         goal: of both.
         note: for a reader.
     """
-    true = true_ids.distinct().withColumn("is_true", F.lit(True))
-    found = found_ids.distinct().withColumn("is_found", F.lit(True))
-    counts = (
+    true = _clustered(true_ids).withColumnsRenamed({"cluster": "true_cluster"}).withColumn("is_true", F.lit(True))
+    found = _clustered(found_ids).withColumnsRenamed({"cluster": "found_cluster"}).withColumn("is_found", F.lit(True))
+    by_cluster = (
         true.join(found, on="id", how="full")
+        .groupBy(F.coalesce("true_cluster", "found_cluster").alias("cluster"))
         .agg(
             F.count_if(F.col("is_true") & F.col("is_found")).alias("right"),
             F.count("is_true").alias("true"),
             F.count("is_found").alias("found"),
         )
-        .first()
     )
-    right, true_count, found_count = counts or (0, 0, 0)
+    sums = [F.sum(name) for name in ("right", "true", "found")]
+    squares = [F.sum(F.col(name) * F.col(name)) for name in ("true", "found")]
+    right, true_count, found_count, true_squares, found_squares = (
+        number or 0 for number in by_cluster.agg(*sums, *squares).first() or (0,) * 5
+    )
     told = f"{right:,} right of {found_count:,} found and {true_count:,} true{'; ' if note else ''}{note}"
+
+    def of(metric: str, trials: int, of_squares: int) -> Score:
+        worth = trials * trials / of_squares if of_squares else None
+        return shared(PROMISE, metric, level, right, trials, "world", goal=goal, note=told, independent=worth)
+
     return [
-        shared(PROMISE, f"{kind}: precision", level, right, found_count, "world", goal=goal, note=told),
-        shared(PROMISE, f"{kind}: recall", level, right, true_count, "world", goal=goal, note=told),
+        of(f"{kind}: precision", found_count, found_squares),
+        of(f"{kind}: recall", true_count, true_squares),
     ]
+
+
+def _clustered(ids: DataFrame) -> DataFrame:
+    """The distinct ids, each with its cluster, or alone."""
+    return ids.withColumn("cluster", F.col("cluster" if "cluster" in ids.columns else "id")).dropDuplicates(["id"])
 
 
 def as_id(column: str | Column, prefix: str | Column = "") -> Column:
@@ -68,9 +82,8 @@ def bot_scores(bots: DataFrame, events: DataFrame, event_flags: DataFrame) -> li
     """
     marked = events.join(event_flags.where("is_bot").select("event_id"), on="event_id", how="left_semi")
     of_bots = events.join(bots.select("device_token"), on="device_token", how="left_semi")
-    by_event = mark_scores(
-        of_bots.select(as_id("event_id")), marked.select(as_id("event_id")), "bots", "events", GOAL, ""
-    )
+    of_device = as_id("event_id"), F.col("device_token").alias("cluster")
+    by_event = mark_scores(of_bots.select(*of_device), marked.select(*of_device), "bots", "events", GOAL, "")
     by_device = mark_scores(
         of_bots.select(as_id("device_token")), marked.select(as_id("device_token")), "bots", "devices", GOAL, ""
     )
@@ -88,32 +101,38 @@ def ring_scores(members: DataFrame, brushed: DataFrame, lines: DataFrame, order_
     """Brushing by account and by order, of those of which silver holds a line."""
     held = lines.select("order_id", "account_id").distinct()
     marked = held.join(order_flags.where("is_brushing").select("order_id"), on="order_id", how="left_semi")
-    accounts = members.select(as_id("account_id", "web_accounts:"))
-    orders = brushed.select(as_id("order_id", "web_orders:"))
-    note = "accounts of a ring are mostly found or missed together, so that the interval is narrower than chance allows"
+    ring = F.col("ring_id").cast("string").alias("cluster")
+    accounts = members.select(as_id("account_id", "web_accounts:"), ring)
+    orders = brushed.select(as_id("order_id", "web_orders:"), ring)
     return [
         *mark_scores(
             accounts.join(held.select(as_id("account_id")), on="id", how="left_semi"),
             marked.select(as_id("account_id")),
-            "brushing", "accounts", RING_GOAL, note,
+            "brushing", "accounts", RING_GOAL, "",
         ),
         *mark_scores(
             orders.join(held.select(as_id("order_id")), on="id", how="left_semi"),
             marked.select(as_id("order_id")),
-            "brushing", "orders", RING_GOAL, note,
+            "brushing", "orders", RING_GOAL, "",
         ),
     ]  # fmt: skip
 
 
 def copy_scores(near: DataFrame, lines: DataFrame, line_flags: DataFrame) -> list[Score]:
-    """Order lines that came again in other words: a mark where they have another number, else no revision of their own."""
+    """Order lines that came again: marked under another number, and without a revision of their own in other words."""
     line_id = as_id(F.concat_ws(":", "order_id", "line_no"), F.concat(F.col("feed"), F.lit(":")))
     true = near.select(line_id, (F.col("kind") == "numbered anew").alias("is_renumbered"))
     held = lines.groupBy(as_id("order_line_id")).agg(F.max("revision").alias("revisions"))
     known = true.join(held, on="id", how="inner")
-    unmarked = known.where("not is_renumbered and revisions = 1").select("id")
-    found = unmarked.union(line_flags.where("is_near_duplicate").select(as_id("order_line_id")))
-    return mark_scores(known.select("id"), found, "near duplicates", "order lines", GOAL, "")
+    renumbered = known.where("is_renumbered").select("id")
+    found = line_flags.where("is_near_duplicate").select(as_id("order_line_id"))
+    told_again = known.where("not is_renumbered")
+    hits, trials = told_again.agg(F.count_if(F.col("revisions") == 1), F.count("*")).first() or (0, 0)
+    note = "told in other words a day later, and recognised as the same"
+    return [
+        *mark_scores(renumbered, found, "near duplicates", "order lines", GOAL, "under another line number"),
+        shared(PROMISE, "near duplicates: told again", "order lines", hits, trials, "world", goal=GOAL, note=note),
+    ]
 
 
 def outlier_scores(outliers: DataFrame, lines: DataFrame, line_flags: DataFrame) -> list[Score]:
@@ -125,9 +144,17 @@ def outlier_scores(outliers: DataFrame, lines: DataFrame, line_flags: DataFrame)
 
 
 def return_scores(
-    persons: DataFrame, accounts: DataFrame, members: DataFrame, lines: DataFrame, order_flags: DataFrame
+    persons: DataFrame,
+    accounts: DataFrame,
+    members: DataFrame,
+    lines: DataFrame,
+    order_flags: DataFrame,
+    least_lines: int,
 ) -> list[Score]:
-    """Abnormal returns by account with enough lines to tell; brushing rings, which return as well, are left aside.
+    """Abnormal returns by account; brushing rings, which return as well, are left aside.
+
+    The goal holds for the accounts that the rule judges at all. Those with fewer lines have a row of their own: two returns of two
+    lines tell nobody from bad luck.
 
     Args:
         persons: the true persons.
@@ -135,22 +162,26 @@ def return_scores(
         members: the true members of rings.
         lines: silver order lines.
         order_flags: silver order flags.
+        least_lines: so many lines sold, and the rule judges an account.
     """
     sold = lines.where("not is_return").groupBy("account_id").agg(F.count_distinct("order_line_id").alias("lines"))
-    judged = (
-        sold.where(F.col("lines") >= LINES_THAT_TELL)
-        .join(accounts, on="account_id", how="inner")
-        .join(
-            members.select(as_id("account_id", "web_accounts:").alias("account_id")), on="account_id", how="left_anti"
-        )
-    )
-    true = judged.join(persons.where("is_return_abuser").select("person_id"), on="person_id", how="left_semi")
+    of_rings = members.select(as_id("account_id", "web_accounts:").alias("account_id"))
+    honest = sold.join(accounts, on="account_id", how="inner").join(of_rings, on="account_id", how="left_anti")
+    true = honest.join(persons.where("is_return_abuser").select("person_id"), on="person_id", how="left_semi")
     marked = lines.join(order_flags.where("is_abnormal_return").select("order_id"), on="order_id", how="left_semi")
-    found = judged.join(marked.select("account_id").distinct(), on="account_id", how="left_semi")
-    note = f"accounts with {LINES_THAT_TELL} lines or more"
-    return mark_scores(
-        true.select(as_id("account_id")), found.select(as_id("account_id")), "abnormal returns", "accounts", GOAL, note
-    )
+    found = honest.join(marked.select("account_id").distinct(), on="account_id", how="left_semi")
+    is_judged = F.col("lines") >= least_lines
+    judged, every = (
+        mark_scores(
+            true.where(kept).select(as_id("account_id")), found.where(kept).select(as_id("account_id")),
+            "abnormal returns", level, goal, note,
+        )
+        for kept, level, goal, note in (
+            (is_judged, "accounts", GOAL, f"accounts with {least_lines} lines or more"),
+            (F.lit(True), "all accounts", None, "with however few lines"),
+        )
+    )  # fmt: skip
+    return [*judged, *[score for score in every if score.metric.endswith("recall")]]
 
 
 def repaired_columns(holes: DataFrame, repairs: DataFrame) -> DataFrame:

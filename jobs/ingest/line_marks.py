@@ -9,7 +9,7 @@ from jobs.ingest.evidence import signs_that_hold, with_distance
 from jobs.ingest.revisions import current
 from jobs.lakehouse.cleaning_settings import CleaningSettings
 
-CONTENT = ("order_id", "product_id", "line_kind", "quantity", "unit_price_amount")
+CONTENT = ("order_id", "ordered_at", "product_id", "line_kind", "quantity", "unit_price_amount")
 
 
 def as_current_lines(revisions: DataFrame) -> DataFrame:
@@ -23,7 +23,8 @@ def as_current_lines(revisions: DataFrame) -> DataFrame:
 def with_first_arrival(lines: DataFrame) -> DataFrame:
     """The lines with `first_came_at`: when a line of the same order that says the same came first.
 
-    Two lines alike that came together are two lines: somebody scanned a thing twice. One that came later is a copy.
+    Two lines alike that came together are two lines: somebody scanned a thing twice. One that came later is a copy, unless it
+    is of another time: two things alike of one order, each brought back on a day of its own.
     """
     return lines.withColumn("first_came_at", F.min("came_at").over(Window.partitionBy(*CONTENT)))
 

@@ -150,7 +150,7 @@ class WorldSettings(Part):
     time_zone: str = "Asia/Shanghai"
     currency_code: str = "CNY"
     orders_per_year: float = 8.0
-    visits_per_year: float = 36.0
+    visits_per_year: float = 24.0
     lifetime_days: float = 900.0
     duplicate_share: float = 0.005
     late_share: float = 0.02

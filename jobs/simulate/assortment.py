@@ -24,11 +24,14 @@ PRICE_SPREAD = 0.45  # standard deviation of the logarithm of the price
 RANK_EXPONENT = 0.8  # Zipf: popularity falls with the rank to this power
 LAUNCHED_LATER_SHARE = 0.15
 PROMOTED_SHARE = 0.08
-PROMOTION_DEPTHS = (0.20, 0.30)  # the least and the greatest cut in price
-PROMOTION_LIFT = 1.8
+PROMOTION_DEPTHS = (0.10, 0.40)  # the least and the greatest cut in price
+LIST_PRICE_CHANGES_PER_YEAR = 0.7
+LIST_PRICE_STEPS = (0.92, 1.12)  # the new list price over the one before
+PRICE_ELASTICITIES = (2.2, 3.2, 1.8, 2.4, 2.0, 2.8)  # by category: so many per cent more for a price one per cent lower
 STORE_MIX_RANGE = (0.7, 1.4)
 STOCK_OUT_SHARE = 0.01  # of the weeks of a product in a store
 SOLD_OF_STOCK_OUT_WEEK = 0.25  # of a week's demand, what is sold before the shelf is empty
+WEEKS_OF_YEAR = 52
 WEB_STORE_ID = "WEB"
 CITIES = (
     ("Shanghai", "East"),
@@ -44,6 +47,7 @@ CITIES = (
 class Assortment:
     """The goods of a world: by product, by [week, product], and `choice` by [store, week, product], web shop last.
 
+    `price_factor` is what the price of a week does to how often a product is chosen, beside its first list price.
     `choice` counts what a store is out of; `full_choice` doesn't. A draw walks the products of a week in `order`: by
     category, in each what is on promotion first, so that a person's tastes can steer draws and leave the total as it is.
     """
@@ -54,6 +58,7 @@ class Assortment:
     launched_on: list[date]
     promoted: Flags
     price_cents: Integers
+    price_factor: Numbers
     is_stocked_out: Flags
     full_choice: Numbers
     choice: Numbers
@@ -105,12 +110,21 @@ def launch_weeks(settings: WorldSettings, products: Integers) -> Integers:
     return np.where(later, weeks_later, -weeks_before).astype(np.int64)
 
 
-def list_price_cents(settings: WorldSettings, products: Integers, category: Integers) -> Integers:
-    """The list price of each product in cents, log-normal around the median of its category."""
+def first_list_prices(settings: WorldSettings, products: Integers, category: Integers) -> Numbers:
+    """The list price of each product before any change, in cents, log-normal around the median of its category."""
     first, second = (uniform(settings.seed, Stream.PRODUCT_PRICE, products, index) for index in (0, 1))
     normal = np.sqrt(-2 * np.log(first)) * np.cos(2 * np.pi * second)
     prices: Numbers = np.array(MEDIAN_PRICES)[category] * np.exp(PRICE_SPREAD * normal)
-    return np.round(prices * 100).astype(np.int64)
+    return prices * 100
+
+
+def list_price_levels(settings: WorldSettings, products: Integers, weeks: Integers) -> Numbers:
+    """The list price over the first one, by [week, product]: now and then it goes up a little, more rarely down."""
+    draw = uniform(settings.seed, Stream.LIST_PRICE_CHANGE, products[None, :], weeks[:, None])
+    changes = draw < LIST_PRICE_CHANGES_PER_YEAR / WEEKS_OF_YEAR
+    least, greatest = LIST_PRICE_STEPS
+    step = least + (greatest - least) * draw * WEEKS_OF_YEAR / LIST_PRICE_CHANGES_PER_YEAR
+    return np.asarray(np.cumprod(np.where(changes, step, 1.0), axis=0), dtype=np.float64)
 
 
 def stock_outs(settings: WorldSettings, launch_week: Integers) -> Flags:
@@ -123,15 +137,15 @@ def stock_outs(settings: WorldSettings, launch_week: Integers) -> Flags:
     return np.asarray(runs_out & on_sale[None, :, :])
 
 
-def choice_table(settings: WorldSettings, category: Integers, promoted: Flags, launch_week: Integers) -> Numbers:
+def choice_table(settings: WorldSettings, category: Integers, price_factor: Numbers, launch_week: Integers) -> Numbers:
     """The weight with which a line names a product where all is in stock, by [store, week, product].
 
     Each [store, week] sums to 1.
     """
-    products, weeks, stores = np.arange(settings.products), np.arange(len(promoted)), np.arange(settings.stores + 1)
+    products, weeks, stores = np.arange(settings.products), np.arange(len(price_factor)), np.arange(settings.stores + 1)
     ranks = 1 + np.argsort(np.argsort(uniform(settings.seed, Stream.PRODUCT_RANK, products)))
     popularity = ranks.astype(np.float64) ** -RANK_EXPONENT
-    weekly = popularity * category_weights(settings, weeks)[:, category] * np.where(promoted, PROMOTION_LIFT, 1.0)
+    weekly = popularity * category_weights(settings, weeks)[:, category] * price_factor
     weekly = np.where(weeks[:, None] >= launch_week[None, :], weekly, 0.0)
     least, greatest = STORE_MIX_RANGE
     mix = least + (greatest - least) * uniform(settings.seed, Stream.STORE_MIX, stores[:, None], products[None, :])
@@ -163,7 +177,8 @@ def assortment(settings: WorldSettings) -> Assortment:
     products = np.arange(settings.products)
     weeks = np.arange(settings.weeks + settings.truth_weeks_ahead)
     category = products % len(CATEGORIES)
-    list_cents = list_price_cents(settings, products, category)
+    first_prices = first_list_prices(settings, products, category)
+    list_cents = np.round(first_prices * list_price_levels(settings, products, weeks)).astype(np.int64)
     launch_week = launch_weeks(settings, products)
     promoted = uniform(settings.seed, Stream.PROMOTION, products[None, :], weeks[:, None]) < PROMOTED_SHARE
     least, greatest = PROMOTION_DEPTHS
@@ -172,7 +187,8 @@ def assortment(settings: WorldSettings) -> Assortment:
     )
     price_cents = np.round(list_cents * np.where(promoted, 1 - depth, 1.0)).astype(np.int64)
     is_stocked_out = stock_outs(settings, launch_week)
-    full_choice = choice_table(settings, category, promoted, launch_week)
+    price_factor = (price_cents / first_prices) ** -np.array(PRICE_ELASTICITIES)[category]
+    full_choice = choice_table(settings, category, price_factor, launch_week)
     weights = full_choice * np.where(is_stocked_out, SOLD_OF_STOCK_OUT_WEEK, 1.0)
     choice = np.asarray(weights / weights.sum(axis=2, keepdims=True))
     order = walking_order(category, promoted)
@@ -183,6 +199,7 @@ def assortment(settings: WorldSettings) -> Assortment:
         launched_on=[settings.start_date + timedelta(weeks=int(week)) for week in launch_week],
         promoted=promoted,
         price_cents=price_cents,
+        price_factor=price_factor,
         is_stocked_out=is_stocked_out,
         full_choice=full_choice,
         choice=choice,
@@ -206,7 +223,7 @@ def product_rows(settings: WorldSettings) -> list[dict[str, str]]:
                 "name": f'{brand} {noun}, "No. {number + 1}"',
                 "category": CATEGORIES[category],
                 "brand": brand,
-                "list_price": f"{int(goods.list_cents[number]) / 100:.2f}",
+                "list_price": f"{int(goods.list_cents[max(goods.launch_week[number], 0), number]) / 100:.2f}",
                 "currency": settings.currency_code,
                 "launched_on": goods.launched_on[number].isoformat(),
                 "exported_at": f"{max(goods.launched_on[number], settings.start_date).isoformat()}T00:00:00Z",

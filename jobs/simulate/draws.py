@@ -32,6 +32,7 @@ class Stream(StrEnum):
     VISIT_RATE = "visit rate"
     ONLINE_SHARE = "online share"
     HOME_STORE = "home store"
+    BASKET_SIZE = "basket size"
     HAS_ACCOUNT = "has account"
     HAS_CARD = "has card"
     SURNAME = "surname"
@@ -57,6 +58,7 @@ class Stream(StrEnum):
     LINE_PRODUCT = "line product"
     LINE_QUANTITY = "line quantity"
     LINE_RETURNED = "line returned"
+    LINE_RETURNED_PART = "line returned in part"
     LINE_RETURN_DELAY = "line return delay"
     LINE_DIRT = "line dirt"
     LINE_DIRT_KIND = "line dirt kind"
@@ -85,6 +87,7 @@ class Stream(StrEnum):
     PRODUCT_RANK = "product rank"
     PROMOTION = "promotion"
     PROMOTION_DEPTH = "promotion depth"
+    LIST_PRICE_CHANGE = "list price change"
     STORE_MIX = "store mix"
     STOCK_OUT = "stock-out"
     STOCK_LEVEL = "stock level"
@@ -170,6 +173,17 @@ def happens(seed: int, stream: Stream, entity: Integers, probability: float | Nu
 def gamma_quantile(probability: Numbers, shape: float, mean: float) -> Numbers:
     """The value of a gamma distribution of this shape and mean below which the given probability lies."""
     return np.asarray(special.gammaincinv(shape, probability) * (mean / shape), dtype=np.float64)
+
+
+def lognormal_quantile(probability: Numbers, median: float, spread: float) -> Numbers:
+    """The value of a lognormal distribution below which the given probability lies; `spread` is the deviation of its logarithm."""
+    return np.asarray(median * np.exp(spread * special.ndtri(probability)), dtype=np.float64)
+
+
+def correlated(probability: Numbers, other: Numbers, correlation: float) -> Numbers:
+    """Even draws that follow others, both given as independent even draws: of their normal scores this is the correlation."""
+    score = correlation * special.ndtri(other) + np.sqrt(1 - correlation**2) * special.ndtri(probability)
+    return np.asarray(special.ndtr(score), dtype=np.float64)
 
 
 def exponential_quantile(probability: Numbers, rate: Numbers) -> Numbers:

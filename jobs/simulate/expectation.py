@@ -6,13 +6,14 @@ import pandas as pd
 from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate.assortment import assortment
 from jobs.simulate.draws import Columns, Integers, Numbers
-from jobs.simulate.orders import EXTRA_LINES, EXTRA_QUANTITY
+from jobs.simulate.orders import EXTRA_QUANTITY
 from jobs.simulate.outreach import WORKING_DAYS, campaigns, outreach
 from jobs.simulate.people import People, people
 from jobs.simulate.seasons import DAYS_OF_A_WEEK, day_count, season_factors
+from jobs.simulate.tastes import lines_per_order
 from jobs.simulate.weather import moved_online
 
-EXPECTED_ORDERS_SCHEMA = "store int, week int, expected_orders double"
+EXPECTED_LINES_SCHEMA = "store int, week int, expected_lines double"
 
 
 def summed_until(factors: Numbers, rows: Integers, moments: Numbers) -> Numbers:
@@ -55,10 +56,11 @@ def by_week(settings: WorldSettings, crowd: People, factors: Numbers, rows: Inte
     return np.hstack([part(settings, crowd, factors, rows) for part in (lived, ahead)])
 
 
-def orders_by_campaigns(settings: WorldSettings, crowd: People) -> Numbers:
-    """The orders that messages are expected to bring about, by [store, week]; none after the world's last day."""
+def lines_by_campaigns(settings: WorldSettings, crowd: People) -> Numbers:
+    """The lines of the orders that messages are expected to bring about, by [store, week]; none after the world's last day."""
     reached, sent = outreach(settings, crowd), campaigns(settings)
-    a_day, store = reached.effect / WORKING_DAYS, crowd.home_store[reached.owner]
+    a_day = reached.effect / WORKING_DAYS * lines_per_order(settings, crowd.person_id)[reached.owner]
+    store = crowd.home_store[reached.owner]
     first_day = sent.send_day[reached.campaign] + 1
     rain = np.pad(np.cumsum(moved_online(settings), axis=1), ((0, 0), (1, 0)))
     rainy_days = rain[store, first_day + reached.days_left] - rain[store, first_day]
@@ -71,30 +73,32 @@ def orders_by_campaigns(settings: WorldSettings, crowd: People) -> Numbers:
     return totals
 
 
-def expected_orders(settings: WorldSettings, persons: Integers) -> Columns:
-    """One row per store and week: the orders expected of these persons together; the last store is the web shop."""
+def expected_lines(settings: WorldSettings, persons: Integers) -> Columns:
+    """One row per store and week: the lines that orders of these persons together are expected to have; the last store is the web shop."""
     crowd, season = people(settings, persons), season_factors(settings)
     lived_season = by_week(settings, crowd, season[None, :], np.zeros(len(persons), dtype=np.int64))
     lived_rain = by_week(settings, crowd, season * moved_online(settings), crowd.home_store)
+    line_rate = crowd.order_rate * lines_per_order(settings, persons)
     # What rain keeps from a store is ordered in the web shop.
-    store_orders = (crowd.order_rate * (1 - crowd.online_share))[:, None] * (lived_season - lived_rain)
+    in_stores = (line_rate * (1 - crowd.online_share))[:, None] * (lived_season - lived_rain)
     at_home = crowd.home_store[None, :] == np.arange(settings.stores)[:, None]
-    web_orders = crowd.order_rate @ lived_season - store_orders.sum(axis=0)
-    totals = np.vstack([at_home @ store_orders, web_orders]) + orders_by_campaigns(settings, crowd)
+    online = line_rate @ lived_season - in_stores.sum(axis=0)
+    totals = np.vstack([at_home @ in_stores, online]) + lines_by_campaigns(settings, crowd)
     store, week = np.indices(totals.shape)
-    return {"store": store.ravel(), "week": week.ravel(), "expected_orders": totals.ravel()}
+    return {"store": store.ravel(), "week": week.ravel(), "expected_lines": totals.ravel()}
 
 
 def expected_units(settings: WorldSettings, totals: pd.DataFrame) -> pd.DataFrame:
-    """One row per product, store and week, from the orders per store and week: the units expected to be sold.
+    """One row per product, store and week, from the lines per store and week: the units expected to be sold.
 
-    `units_if_in_stock` is what would be sold if no store ran out of anything.
+    `units_if_in_stock` is what would be sold if no store ran out of anything; `price_factor` what the week's price does to how
+    often the product is chosen, beside its first list price.
     """
     goods = assortment(settings)
     store, week = totals["store"].to_numpy(), totals["week"].to_numpy()
-    lines = totals["expected_orders"].to_numpy() * (1 + EXTRA_LINES) * (1 + EXTRA_QUANTITY)
-    units = lines[:, None] * goods.choice[store, week, :]
-    in_stock = lines[:, None] * goods.full_choice[store, week, :]
+    pieces = totals["expected_lines"].to_numpy() * (1 + EXTRA_QUANTITY)
+    units = pieces[:, None] * goods.choice[store, week, :]
+    in_stock = pieces[:, None] * goods.full_choice[store, week, :]
     product_count = goods.choice.shape[2]
     return pd.DataFrame(
         {
@@ -104,5 +108,6 @@ def expected_units(settings: WorldSettings, totals: pd.DataFrame) -> pd.DataFram
             "expected_units": units.ravel(),
             "units_if_in_stock": in_stock.ravel(),
             "is_stocked_out": goods.is_stocked_out[store, week, :].ravel(),
+            "price_factor": goods.price_factor[week, :].ravel(),
         }
     )

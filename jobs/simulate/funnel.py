@@ -12,7 +12,7 @@ from jobs.simulate.assortment import assortment, product_ids
 from jobs.simulate.batches import generated
 from jobs.simulate.contacts import NONE, Contacts, contacts
 from jobs.simulate.draws import Columns, Integers, Numbers, Stream, chosen, happens, uniform
-from jobs.simulate.orders import ENTITY_SPAN, Orders, accounts_shown, order_lines
+from jobs.simulate.orders import ENTITY_SPAN, MOST_LINES, Orders, accounts_shown, order_lines
 from jobs.simulate.people import People, people
 from jobs.simulate.tastes import tastes
 from jobs.simulate.visits import (
@@ -54,8 +54,11 @@ FREE_SHIPPING_FROM_CENTS = 9_900
 STEP_PLACES = {ADDED: VIEW_SPAN - 3, CHECKING_OUT: VIEW_SPAN - 4, PAYING: VIEW_SPAN - 5}
 STEP_SECONDS = (10, 90)
 VIEW_BEFORE_ORDER_SECONDS = (60, 900)
-# When each step of an order comes, as a share of the time from the look to the completion that is still to go.
-TO_GO = {VIEWED: 1.0, ADDED: 0.7, CHECKING_OUT: 0.4, PAYING: 0.15, COMPLETED: 0.0}
+MORE_FOR_A_LINE = 0.5  # of that time, what each line but the first takes besides
+CART_SHARE = 0.5  # of the time from the first look to the completion, while the cart is filled
+ADDED_AFTER = 0.6  # of the time that a line takes, what goes by before it is added
+CHECKOUT_TO_GO, PAYING_TO_GO = 0.4, 0.15  # of the time from the first look, what is to go then
+COMPLETED_PLACE = 2 * MOST_LINES + 2  # behind a look and an adding for each line, the checkout and the payment
 TELLS_PAYMENT_SHARE = 0.6  # of the orders; the others pay as they did before
 DROP_OFF_SCHEMA = (
     "person_id long, first_message long, last_message long, node long, cause long, product long, ended_at timestamp_ntz"
@@ -136,35 +139,56 @@ def step_events(settings: WorldSettings, come: Visits, views: Events, ends: Drop
 
 
 def order_events(settings: WorldSettings, known: Contacts, placed: Orders) -> Events:
-    """The steps of each online order, from the view of its first product to its completion."""
+    """The steps of each online order: its products are viewed and added, one after the other, and it is completed."""
     seed, lines = settings.seed, order_lines(settings, placed)
-    first_product = lines.product[lines.line_no == 1]
+    counts = np.bincount(lines.order, minlength=len(placed.key))
     least, greatest = VIEW_BEFORE_ORDER_SECONDS
-    ahead = least + chosen(seed, Stream.VIEW_GAP, placed.key, greatest - least)
-    nothing = np.full(len(placed.key), NONE, dtype=np.int64)
+    ahead = (least + chosen(seed, Stream.VIEW_GAP, placed.key, greatest - least)) * (1 + MORE_FOR_A_LINE * (counts - 1))
     device = devices_used(settings, known, placed.owner, placed.key)
-    completed_ms = millis(settings, placed.day, placed.second, placed.key)
+    completed = Events(
+        key=order_keys(placed.key, COMPLETED_PLACE),
+        name=np.full(len(placed.key), COMPLETED, dtype=np.int64),
+        product=np.full(len(placed.key), NONE, dtype=np.int64),
+        order_key=placed.key,
+        happened_ms=millis(settings, placed.day, placed.second, placed.key),
+        device=device,
+        account=accounts_shown(settings, known, placed),
+        campaign=order_sources(settings, placed),
+        agent=agents(settings, device),
+        network=networks(settings, device, placed.key + ENTITY_SPAN // 2),
+    )
+
+    def step(
+        name: int, order: Integers, place: Integers | int, product: Integers | int, to_go: Numbers | float
+    ) -> Events:
+        """An event before the completion of these orders, at this share of the way that is still to go."""
+        of_order = completed.only(order)
+        changed = {
+            "key": order_keys(of_order.order_key, place),
+            "name": np.full(len(order), name, dtype=np.int64),
+            "product": np.full(len(order), product, dtype=np.int64),
+            "order_key": np.full(len(order), NONE, dtype=np.int64),
+            "happened_ms": of_order.happened_ms - 1000 * np.floor(to_go * ahead[order]).astype(np.int64),
+        }
+        return Events(**(vars(of_order) | changed))
+
+    all_orders = np.arange(len(placed.key))
     tells_payment = happens(seed, Stream.FUNNEL, placed.key + ENTITY_SPAN // 2, TELLS_PAYMENT_SHARE)
-    common = {
-        "device": device,
-        "account": accounts_shown(settings, known, placed),
-        "campaign": order_sources(settings, placed),
-        "agent": agents(settings, device),
-        "network": networks(settings, device, placed.key + ENTITY_SPAN // 2),
-    }
-    parts = []
-    for place, (name, to_go) in enumerate(TO_GO.items()):
-        step = Events(
-            # Visits take the even keys, orders the odd ones.
-            key=2 * (placed.key * VIEW_SPAN + place) + 1,
-            name=np.full(len(placed.key), name, dtype=np.int64),
-            product=first_product if name in (VIEWED, ADDED) else nothing,
-            order_key=placed.key if name == COMPLETED else nothing,
-            happened_ms=completed_ms - 1000 * np.floor(to_go * ahead).astype(np.int64),
-            **common,
-        )
-        parts.append(step.only(tells_payment) if name == PAYING else step)
-    return joined_events(parts)
+    begun, a_line = lines.line_no - 1, CART_SHARE / counts[lines.order]
+    return joined_events(
+        [
+            step(VIEWED, lines.order, begun, lines.product, 1 - a_line * begun),
+            step(ADDED, lines.order, MOST_LINES + begun, lines.product, 1 - a_line * (begun + ADDED_AFTER)),
+            step(CHECKING_OUT, all_orders, 2 * MOST_LINES, NONE, CHECKOUT_TO_GO),
+            step(PAYING, all_orders[tells_payment], 2 * MOST_LINES + 1, NONE, PAYING_TO_GO),
+            completed,
+        ]
+    )
+
+
+def order_keys(orders: Integers, place: Integers | int) -> Integers:
+    """The key of an event of each order by its place in the order's span; visits take the even keys, orders the odd ones."""
+    return 2 * (orders * VIEW_SPAN + place) + 1
 
 
 def all_events(settings: WorldSettings, crowd: People, known: Contacts, come: Visits, placed: Orders) -> Events:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from jobs.lakehouse.settings import WorldSettings
-from jobs.simulate.draws import Integers, Numbers
+from jobs.simulate.draws import Flags, Integers, Numbers
 from jobs.simulate.seasons import day_count_ahead
 
 DAY_SECONDS = 86_400
@@ -18,32 +18,12 @@ DAYS_KNOWN_BEFORE = (
 )
 DAYS_KNOWN_AFTER = 60
 EXPORT_HOUR = 2  # sources export the day before at two in the morning
-HOUR_WEIGHTS = (
-    6,
-    3,
-    2,
-    1,
-    1,
-    2,
-    5,
-    12,
-    22,
-    36,
-    48,
-    52,
-    55,
-    50,
-    46,
-    46,
-    48,
-    54,
-    62,
-    72,
-    76,
-    64,
-    38,
-    16,
-)  # midnight to 23h
+OPEN_HOURS = range(10, 22)  # of the stores
+# How busy the hours are, from midnight on: online much as a marketplace is, in stores as a grocer is while they are open.
+ONLINE_HOURS = (20, 11, 6, 3, 2, 2, 5, 12, 28, 46, 60, 64, 60, 62, 62, 62, 64, 62, 62, 66, 70, 68, 56, 36)
+STORE_HOURS = (
+    (0,) * OPEN_HOURS.start + (44, 63, 72, 77, 78, 82, 95, 105, 99, 80, 63, 42) + (0,) * (24 - OPEN_HOURS.stop)
+)
 
 
 def first_epoch_day(settings: WorldSettings) -> int:
@@ -71,10 +51,15 @@ def utc_seconds(settings: WorldSettings, wall_seconds: Integers) -> Integers:
     return wall_seconds - offsets[hours]
 
 
-def second_of_day(probability: Numbers) -> Integers:
-    """A second of the day, drawn so that the hours are as busy as shops are."""
-    totals = np.concatenate([[0.0], np.cumsum(HOUR_WEIGHTS)]) / sum(HOUR_WEIGHTS)
+def second_of_day(probability: Numbers, hours: tuple[int, ...] = ONLINE_HOURS) -> Integers:
+    """A second of the day, drawn so that the hours are as busy as told."""
+    totals = np.concatenate([[0.0], np.cumsum(hours)]) / sum(hours)
     return (np.interp(probability, totals, np.arange(25)) * HOUR_SECONDS).astype(np.int64)
+
+
+def business_seconds(probability: Numbers, is_online: Flags) -> Integers:
+    """The second of the day of what is done online, or in a store while it is open."""
+    return np.where(is_online, second_of_day(probability), second_of_day(probability, STORE_HOURS))
 
 
 def wall_seconds_of(settings: WorldSettings, days: Integers, seconds: Integers | int) -> Integers:

@@ -26,25 +26,25 @@ MOVED_SCHEMA = "place long, units long"
 
 
 def price_rows(settings: WorldSettings) -> list[dict[str, str]]:
-    """One row per product and week in which its price changes; told a week ahead."""
+    """One row per product and week in which its price, or list price, changes; told a week ahead."""
     goods, rows = assortment(settings), []
     for product, product_id in enumerate(product_ids(settings)):
         first = max(int(goods.launch_week[product]), 0)
         before = None
         for week in range(first, settings.weeks):
-            cents = int(goods.price_cents[week, product])
-            if cents != before:
+            prices = int(goods.price_cents[week, product]), int(goods.list_cents[week, product])
+            if prices != before:
                 rows.append(
                     {
                         "product_id": product_id,
                         "valid_from": str(settings.start_date + timedelta(weeks=week)),
-                        "price": f"{cents / 100:.2f}",
-                        "list_price": f"{int(goods.list_cents[product]) / 100:.2f}",
+                        "price": f"{prices[0] / 100:.2f}",
+                        "list_price": f"{prices[1] / 100:.2f}",
                         "currency": settings.currency_code,
                         "exported_at": exported(settings, np.array([DAYS_OF_A_WEEK * (week - 1)]))[0],
                     }
                 )
-            before = cents
+            before = prices
     return rows
 
 
@@ -60,7 +60,7 @@ def promotion_rows(settings: WorldSettings) -> list[dict[str, str]]:
                 "product_id": ids[product],
                 "starts_on": str(starts),
                 "ends_on": str(starts + timedelta(days=DAYS_OF_A_WEEK - 1)),
-                "discount": f"{1 - cents / int(goods.list_cents[product]):.3f}",
+                "discount": f"{1 - cents / int(goods.list_cents[week, product]):.3f}",
                 "price": f"{cents / 100:.2f}",
                 "currency": settings.currency_code,
                 "exported_at": exported(settings, np.array([DAYS_OF_A_WEEK * (week - 1)]))[0],
@@ -104,12 +104,12 @@ def moved_batch(settings: WorldSettings, persons: Integers) -> Columns:
     crowd = people(settings, persons)
     placed = orders(settings, crowd)
     sold = order_lines(settings, placed)
-    units = moved_units(settings, placed, with_returns(settings, sold, returned_shares(settings, placed, sold)))
+    units = moved_units(settings, placed, with_returns(settings, placed, sold, returned_shares(settings, placed, sold)))
     crew = rings(settings, rings_led_by(settings, persons))
     brushed = ring_orders(settings, crew)
     lines = ring_lines(settings, crew, brushed)
     returned = ring_returned_shares(settings, crew, brushed, lines)
-    units += moved_units(settings, brushed, with_returns(settings, lines, returned))
+    units += moved_units(settings, brushed, with_returns(settings, brushed, lines, returned))
     place = np.flatnonzero(units)
     return {"place": place, "units": units[place]}
 

@@ -18,22 +18,25 @@ from jobs.simulate.draws import (
     small_count,
     uniform,
 )
-from jobs.simulate.local_time import second_of_day
+from jobs.simulate.local_time import business_seconds
 from jobs.simulate.outreach import outreach
 from jobs.simulate.people import SHOWS_CARD_SHARE, People
 from jobs.simulate.seasons import day_count, moment_of_season, season_until
-from jobs.simulate.tastes import hour_draws, product_draws, tastes
+from jobs.simulate.tastes import hour_draws, lines_per_order, product_draws, tastes
 from jobs.simulate.weather import moved_online
 
 ENTITY_SPAN = 2**14  # orders (and visits) of one person at most
 CAMPAIGN_ORDERS_FROM = 2**13  # the number of the first order that a campaign brought about
-LINE_SPAN = 2**6  # lines of one order at most
-EXTRA_LINES = 1.2
+LINE_SPAN = 2**6
+MOST_LINES = 50  # of one order; of who has 21 on average, one order in eighty million would have more
 EXTRA_QUANTITY = 0.3
 LOGS_IN_SHARE = 0.9
 SECOND_ACCOUNT_USE = 0.3
 SECOND_EMAIL_USE = 0.3
 RETURN_DAYS = (3, 20)
+RETURNED_ONLINE, RETURNED_IN_STORE = 1.4, 0.6  # times as often as all lines
+RETURNED_BY_CATEGORY = np.array([0.4, 0.3, 0.9, 1.2, 2.0, 1.2])
+RETURNED_IN_PART_SHARE = 0.3  # of returned lines of several pieces, those of which some are kept
 LATEST_DAYS = 8
 
 
@@ -120,7 +123,7 @@ def placed_orders(
         owner=owner,
         key=key,
         day=day,
-        second=second_of_day(hour_draws(settings, crowd, owner, Stream.ORDER_TIME, key)),
+        second=business_seconds(hour_draws(settings, crowd, owner, Stream.ORDER_TIME, key), is_online),
         is_online=is_online,
         store=np.where(is_online, settings.stores, crowd.home_store[owner]),
         campaign=campaign,
@@ -136,7 +139,9 @@ def only_channel(placed: Orders, is_online: bool) -> Orders:
 def order_lines(settings: WorldSettings, placed: Orders) -> OrderLines:
     """The lines sold in these orders."""
     seed, goods = settings.seed, assortment(settings)
-    counts = 1 + small_count(uniform(seed, Stream.LINE_COUNT, placed.key), EXTRA_LINES)
+    usual = lines_per_order(settings, placed.key // ENTITY_SPAN)
+    extra = poisson_quantile(uniform(seed, Stream.LINE_COUNT, placed.key), usual - 1.0)
+    counts = np.minimum(1 + extra, MOST_LINES)
     order = np.repeat(np.arange(len(counts)), counts)
     line_no = 1 + np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
     key = placed.key[order] * LINE_SPAN + line_no
@@ -151,7 +156,7 @@ def order_lines(settings: WorldSettings, placed: Orders) -> OrderLines:
         product=product,
         quantity=1 + small_count(uniform(seed, Stream.LINE_QUANTITY, key), EXTRA_QUANTITY),
         unit_cents=goods.price_cents[week, product],
-        list_cents=goods.list_cents[product],
+        list_cents=goods.list_cents[week, product],
         day=placed.day[order],
         second=placed.second[order],
         is_return=np.zeros(len(order), dtype=np.bool_),
@@ -159,20 +164,33 @@ def order_lines(settings: WorldSettings, placed: Orders) -> OrderLines:
 
 
 def returned_shares(settings: WorldSettings, placed: Orders, lines: OrderLines) -> Numbers:
-    """The probability with which each line is brought back: that of its person."""
-    return tastes(settings, placed.key[lines.order] // ENTITY_SPAN).returned_share
+    """The probability with which each line is brought back: that of its person, who looks at channel and goods unless it is a habit."""
+    liked, goods = tastes(settings, placed.key[lines.order] // ENTITY_SPAN), assortment(settings)
+    of_channel = np.where(placed.is_online[lines.order], RETURNED_ONLINE, RETURNED_IN_STORE)
+    usual = of_channel * RETURNED_BY_CATEGORY[goods.category[lines.product]]
+    return liked.returned_share * np.where(liked.is_return_abuser, 1.0, usual)
 
 
-def with_returns(settings: WorldSettings, sold: OrderLines, returned_share: Numbers) -> OrderLines:
-    """The lines sold, and after them those brought back inside the world, with negative quantity and the price paid."""
+def pieces_returned(settings: WorldSettings, sold: OrderLines) -> Integers:
+    """How many pieces come back of each line, if any do: mostly all."""
+    in_part = happens(settings.seed, Stream.LINE_RETURNED_PART, sold.key, RETURNED_IN_PART_SHARE) & (sold.quantity > 1)
+    kept = uniform(settings.seed, Stream.LINE_RETURNED_PART, sold.key, 1) * (sold.quantity - 1)
+    return np.where(in_part, 1 + kept.astype(np.int64), sold.quantity)
+
+
+def with_returns(settings: WorldSettings, placed: Orders, sold: OrderLines, returned_share: Numbers) -> OrderLines:
+    """The lines sold in these orders, and after them those brought back inside the world, with negative quantity and the price paid."""
     least, greatest = RETURN_DAYS
-    days = least + chosen(settings.seed, Stream.LINE_RETURN_DELAY, sold.key, greatest - least + 1)
+    soon = uniform(settings.seed, Stream.LINE_RETURN_DELAY, sold.key) ** 2
+    days = least + (soon * (greatest - least + 1)).astype(np.int64)
     wanted = happens(settings.seed, Stream.LINE_RETURNED, sold.key, returned_share)
     back = wanted & (sold.day + days < day_count(settings))
-    later_second = second_of_day(uniform(settings.seed, Stream.LINE_RETURN_DELAY, sold.key, 1))
+    later_second = business_seconds(
+        uniform(settings.seed, Stream.LINE_RETURN_DELAY, sold.key, 1), placed.is_online[sold.order]
+    )
     returned = {name: values[back] for name, values in vars(sold).items()} | {
         "key": sold.key[back] + 1,
-        "quantity": -sold.quantity[back],
+        "quantity": -pieces_returned(settings, sold)[back],
         "day": (sold.day + days)[back],
         "second": later_second[back],
         "is_return": np.ones(int(back.sum()), dtype=np.bool_),

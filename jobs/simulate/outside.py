@@ -8,12 +8,11 @@ from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate.assortment import CITIES, store_ids, store_weights
 from jobs.simulate.draws import Integers, Numbers, Stream, poisson_quantile, uniform
 from jobs.simulate.feasts import feast_days
-from jobs.simulate.local_time import HOUR_WEIGHTS, next_export
+from jobs.simulate.local_time import OPEN_HOURS, STORE_HOURS, next_export
 from jobs.simulate.market import CATEGORIES, competitor_prices, search_index
 from jobs.simulate.seasons import DAYS_OF_A_WEEK, day_count, season_factors
 from jobs.simulate.weather import RAIN_KEEPS_AWAY, is_rainy, temperatures
 
-OPEN_HOURS = range(10, 22)
 VISITORS_PER_PERSON_AND_YEAR = 20.0
 KIOSK_SHARE = 0.06  # of those who come in
 
@@ -32,7 +31,7 @@ def exported(settings: WorldSettings, days: Integers) -> list[str]:
 def counted_rows(settings: WorldSettings, stream: Stream, share: float) -> list[tuple[str, str, str, str]]:
     """One row per store and open hour: store, hour, how many of a share of the visitors, and when it is told; fewer in the rain."""
     days = np.arange(day_count(settings))
-    weights, hours = store_weights(settings), np.array(HOUR_WEIGHTS, dtype=np.float64)
+    weights = store_weights(settings)
     a_day = VISITORS_PER_PERSON_AND_YEAR * settings.customers / 365 * weights / weights.sum()
     told_at, dates = exported(settings, days), days_of(settings)
     rows = []
@@ -40,7 +39,7 @@ def counted_rows(settings: WorldSettings, stream: Stream, share: float) -> list[
         at_the_door = 1 - RAIN_KEEPS_AWAY * is_rainy(settings, days, store % len(CITIES))
         mean = a_day[store] * season_factors(settings)[: len(days)] * at_the_door
         for hour in OPEN_HOURS:
-            of_day = share * hours[hour] / hours[OPEN_HOURS.start : OPEN_HOURS.stop].sum()
+            of_day = share * STORE_HOURS[hour] / sum(STORE_HOURS)
             counts = poisson_quantile(uniform(settings.seed, stream, days, 100 * store + hour), mean * of_day)
             rows += [
                 (store_id, f"{on} {hour:02d}:00:00", str(count), at)

@@ -52,7 +52,7 @@ def person_basket(settings: WorldSettings, persons: Integers) -> Basket:
     return Basket(
         placed=placed,
         sold=sold,
-        lines=with_returns(settings, sold, returned_shares(settings, placed, sold)),
+        lines=with_returns(settings, placed, sold, returned_shares(settings, placed, sold)),
         payer=payers(settings, crowd.person_id[placed.owner], placed.key),
         coupon_ratio=coupon_ratios(settings, outreach(settings, crowd), placed),
     )
@@ -63,7 +63,7 @@ def ring_basket(settings: WorldSettings, numbers: Integers) -> Basket:
     crew = rings(settings, numbers)
     placed = ring_orders(settings, crew)
     sold = ring_lines(settings, crew, placed)
-    lines = with_returns(settings, sold, ring_returned_shares(settings, crew, placed, sold))
+    lines = with_returns(settings, placed, sold, ring_returned_shares(settings, crew, placed, sold))
     payer = member_payers(settings, crew)[placed.owner]
     return Basket(placed, sold, lines, payer, np.zeros(len(placed.key)))
 

@@ -12,6 +12,7 @@ from jobs.simulate.draws import (
     Numbers,
     Stream,
     beta_quantile,
+    correlated,
     exponential_quantile,
     gamma_quantile,
     happens,
@@ -26,6 +27,7 @@ JOINED_BEFORE_DAYS = 730
 ORDER_RATE_SHAPE = 1.5
 DROPOUT_RATE_SHAPE = 4.0
 VISIT_RATE_SHAPE = 2.0
+VISITS_FOLLOW_ORDERS = 0.6  # correlation of the normal scores of a person's two rates
 ONLINE_SHARE_BETA = (1.2, 1.0)
 ACCOUNT_SHARE = 0.85
 CARD_SHARE = 0.75
@@ -97,7 +99,11 @@ def people(settings: WorldSettings, persons: Integers) -> People:
         active_until=active_from + life_days,
         order_rate=gamma_quantile(order_share, ORDER_RATE_SHAPE, settings.orders_per_year / YEAR_DAYS),
         dropout_rate=dropout_rate,
-        visit_rate=gamma_quantile(visit_share, VISIT_RATE_SHAPE, settings.visits_per_year / YEAR_DAYS),
+        visit_rate=gamma_quantile(
+            correlated(visit_share, order_share, VISITS_FOLLOW_ORDERS),
+            VISIT_RATE_SHAPE,
+            settings.visits_per_year / YEAR_DAYS,
+        ),
         online_share=beta_quantile(online, *ONLINE_SHARE_BETA),
         home_store=weighted_choice(home, store_weights(settings)),
         has_account=accounts_held(settings, persons),

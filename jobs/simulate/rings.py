@@ -162,7 +162,7 @@ def ring_lines(settings: WorldSettings, crew: Rings, placed: Orders) -> OrderLin
         product=product,
         quantity=np.ones(len(placed.key), dtype=np.int64),
         unit_cents=goods.price_cents[week, product],
-        list_cents=goods.list_cents[product],
+        list_cents=goods.list_cents[week, product],
         day=placed.day,
         second=placed.second,
         is_return=np.zeros(len(placed.key), dtype=np.bool_),

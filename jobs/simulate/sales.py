@@ -115,7 +115,7 @@ def person_sales(is_online: bool, settings: WorldSettings, persons: Integers) ->
     known = contacts(settings, crowd)
     placed = only_channel(orders(settings, crowd), is_online)
     sold = order_lines(settings, placed)
-    lines = with_returns(settings, sold, returned_shares(settings, placed, sold))
+    lines = with_returns(settings, placed, sold, returned_shares(settings, placed, sold))
     of_line = lines.order
     owner = placed.owner[of_line]
     account = accounts_shown(settings, known, placed)[of_line]
@@ -139,7 +139,7 @@ def ring_sales(settings: WorldSettings, numbers: Integers) -> Columns:
     crew = rings(settings, numbers)
     placed = ring_orders(settings, crew)
     sold = ring_lines(settings, crew, placed)
-    lines = with_returns(settings, sold, ring_returned_shares(settings, crew, placed, sold))
+    lines = with_returns(settings, placed, sold, ring_returned_shares(settings, crew, placed, sold))
     owner = placed.owner[lines.order]
     nothing = np.full(len(owner), NONE, dtype=np.int64)
     return {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jobs.lakehouse.settings import WorldSettings
-from jobs.simulate.draws import Flags, Integers, Numbers, Stream, happens, uniform, weighted_choice
+from jobs.simulate.draws import Flags, Integers, Numbers, Stream, happens, lognormal_quantile, uniform, weighted_choice
 from jobs.simulate.people import People
 
 CATEGORY_HABIT_SHARE = 0.25  # of the lines, those that follow the person's taste
@@ -14,6 +14,9 @@ HOUR_HABIT_SHARE = 0.4
 HOUR_HABIT_WIDTH = 0.12  # of the day's business
 PRICE_HABIT_SHARE = 0.5
 PRICE_HABIT_WIDTH = 0.5
+USUAL_EXTRA_LINES = 0.44
+BASKET_SPREAD = 1.2  # of the logarithm of a person's extra lines
+MOST_EXTRA_LINES = 20.0
 RETURN_ABUSER_SHARE = 0.004
 ABUSER_RETURNED_SHARE = 0.6
 RETURNED_SHARE = 0.04
@@ -54,6 +57,12 @@ def tastes(settings: WorldSettings, persons: Integers) -> Tastes:
         is_return_abuser=is_abuser,
         dropout_cause=np.where(leaves_for_price, PRICE_CAUSE, other),
     )
+
+
+def lines_per_order(settings: WorldSettings, persons: Integers) -> Numbers:
+    """How many lines an order of each person has on average: at least one, as much more as they are used to buy at once."""
+    extra = lognormal_quantile(uniform(settings.seed, Stream.BASKET_SIZE, persons), USUAL_EXTRA_LINES, BASKET_SPREAD)
+    return 1.0 + np.minimum(extra, MOST_EXTRA_LINES)
 
 
 def steered(draw: Numbers, habit: Numbers, place: Numbers, share: float, width: float, is_round: bool) -> Numbers:

@@ -18,7 +18,7 @@ from jobs.simulate.bad_actors import BAD_ACTOR_TABLES
 from jobs.simulate.batches import generated
 from jobs.simulate.contacts import contacts, partners
 from jobs.simulate.draws import Columns, Integers
-from jobs.simulate.expectation import EXPECTED_ORDERS_SCHEMA, expected_orders, expected_units
+from jobs.simulate.expectation import EXPECTED_LINES_SCHEMA, expected_lines, expected_units
 from jobs.simulate.feasts import feast_factor
 from jobs.simulate.feed_rows import feed_rows, feeds
 from jobs.simulate.folders import FileSystem, world_facts, written_once
@@ -29,16 +29,17 @@ from jobs.simulate.outreach import CHANNELS, preferred_channels
 from jobs.simulate.people import SHOWS_CARD_SHARE, people
 from jobs.simulate.responses import RESPONSE_TABLES
 from jobs.simulate.seasons import DAYS_OF_A_WEEK, season_factors
-from jobs.simulate.tastes import DROPOUT_CAUSES, tastes
+from jobs.simulate.tastes import DROPOUT_CAUSES, lines_per_order, tastes
 
 PERSON_SCHEMA = (
     "person_id long, joined_day int, dropout_day int, order_rate_per_day double, dropout_rate_per_day double,"
-    " visit_rate_per_day double, online_share double, online_identified_share double, store_identified_share double,"
-    " home_store int, household_id long, category int, favourite_hour int, price_sensitivity double,"
-    " is_return_abuser boolean, cause int, contact_channel int"
+    " visit_rate_per_day double, lines_per_order double, online_share double, online_identified_share double,"
+    " store_identified_share double, home_store int, household_id long, category int, favourite_hour int,"
+    " price_sensitivity double, is_return_abuser boolean, cause int, contact_channel int"
 )
 UNIT_SCHEMA = (
-    "product int, store int, week int, expected_units double, units_if_in_stock double, is_stocked_out boolean"
+    "product int, store int, week int, expected_units double, units_if_in_stock double, is_stocked_out boolean,"
+    " price_factor double"
 )
 CONTACT_SCHEMA = (
     "person_id long, surname long, given_name long, account long, second_account long, card long, phone long,"
@@ -57,6 +58,7 @@ def person_batch(settings: WorldSettings, persons: Integers) -> Columns:
         "order_rate_per_day": crowd.order_rate,
         "dropout_rate_per_day": crowd.dropout_rate,
         "visit_rate_per_day": crowd.visit_rate,
+        "lines_per_order": lines_per_order(settings, persons),
         "online_share": crowd.online_share,
         "online_identified_share": np.ones(len(persons)),
         "store_identified_share": np.where(crowd.has_card, SHOWS_CARD_SHARE, 0.0),
@@ -85,7 +87,7 @@ def persons(spark: SparkSession, settings: WorldSettings) -> DataFrame:
         "person_id",
         F.date_add(first_day, F.col("joined_day")).alias("joined_on"),
         F.date_add(first_day, F.col("dropout_day")).alias("dropped_out_on"),
-        *("order_rate_per_day", "dropout_rate_per_day", "visit_rate_per_day", "online_share"),
+        *("order_rate_per_day", "dropout_rate_per_day", "visit_rate_per_day", "lines_per_order", "online_share"),
         *("online_identified_share", "store_identified_share"),
         texts.listed(store_ids(settings), F.col("home_store")).alias("home_store_id"),
         "household_id",
@@ -144,8 +146,8 @@ def demand(spark: SparkSession, settings: WorldSettings) -> DataFrame:
         for totals in frames:
             yield expected_units(settings, totals)
 
-    partial_sums = generated(spark, settings, expected_orders, EXPECTED_ORDERS_SCHEMA)
-    totals = partial_sums.groupBy("store", "week").agg(F.sum("expected_orders").alias("expected_orders"))
+    partial_sums = generated(spark, settings, expected_lines, EXPECTED_LINES_SCHEMA)
+    totals = partial_sums.groupBy("store", "week").agg(F.sum("expected_lines").alias("expected_lines"))
     units = totals.mapInPandas(by_product, UNIT_SCHEMA)
     return units.select(
         texts.listed(product_ids(settings), F.col("product")).alias("product_id"),
@@ -154,6 +156,7 @@ def demand(spark: SparkSession, settings: WorldSettings) -> DataFrame:
         F.round("expected_units", 9).alias("expected_units"),
         F.round("units_if_in_stock", 9).alias("units_if_in_stock"),
         "is_stocked_out",
+        F.round("price_factor", 9).alias("price_factor"),
     )
 
 

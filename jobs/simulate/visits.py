@@ -7,24 +7,28 @@ import numpy as np
 from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate.assortment import assortment
 from jobs.simulate.contacts import NONE, Contacts
-from jobs.simulate.draws import Flags, Integers, Stream, chosen, happens, small_count, uniform, word_numbers
-from jobs.simulate.local_time import DAY_SECONDS, second_of_day, utc_seconds, wall_seconds_of
+from jobs.simulate.draws import Flags, Integers, Stream, chosen, happens, lognormal_quantile, uniform, word_numbers
+from jobs.simulate.local_time import DAY_SECONDS, HOUR_SECONDS, OPEN_HOURS, second_of_day, utc_seconds, wall_seconds_of
 from jobs.simulate.orders import ENTITY_SPAN, Orders, arrivals, days_late
 from jobs.simulate.outreach import campaigns as campaigns_of
 from jobs.simulate.people import People
 from jobs.simulate.tastes import hour_draws, product_draws
 
-VIEW_SPAN = 2**6  # views of one visit at most
-EXTRA_VIEWS = 0.45
+VIEW_SPAN = 2**7  # events of one visit or order at most
+# Beyond the first product that a visit looks at, rounded down, and the seconds from one to the next, as in the sessions of a real web shop.
+USUAL_EXTRA_VIEWS, EXTRA_VIEWS_SPREAD, MOST_VIEWS = 0.8, 1.2, 56
+USUAL_GAP_MS, GAP_SPREAD, LONGEST_GAP_MS = 55_000, 1.3, 1_800_000
 EAGER_VISITS = 0.5  # of the visits of an eager shopper, those in which they open product after product in tabs
-EAGER_VIEWS = (30, 56)  # the places behind these in the span of a visit are those of other events
+EAGER_VIEWS = (30, MOST_VIEWS)
 TABS_OPENED = 4  # at a time, then they are read
 TAB_GAP_MS = (350, 900)
 TABS_READ_MS = (8_000, 45_000)
 LOGGED_IN_SHARE = 0.6
 SECOND_DEVICE_USE = 0.4
 PARTNER_DEVICE_USE = 0.3
-TABLET_SHARE = 0.01  # of the visits without an order, those on the tablet that lies in a store for everybody
+TABLET_SHARE = (
+    0.015  # of the visits without an order while stores are open, those on the tablet that lies in each for everybody
+)
 CAMPAIGN_SHARE = 0.15
 CAMPAIGN_COUNT = 4  # the length of the list in texts.py
 # Places in texts.EVENT_TYPES; what is tracked comes before what is not.
@@ -94,9 +98,10 @@ def tablets(settings: WorldSettings) -> Integers:
     return word_numbers(settings.seed, "tablets", np.arange(settings.stores))
 
 
-def with_tablets(settings: WorldSettings, device: Integers, keys: Integers) -> Integers:
-    """The device of each visit, which for a few is the tablet of a store: one that hundreds share and that tells nothing of who is who."""
-    in_store = happens(settings.seed, Stream.STORE_TABLET, keys, TABLET_SHARE)
+def with_tablets(settings: WorldSettings, device: Integers, keys: Integers, second: Integers) -> Integers:
+    """The device of each visit, for a few the tablet of an open store: one that hundreds share and that says nothing of who is who."""
+    is_open = np.isin(second // HOUR_SECONDS, OPEN_HOURS)
+    in_store = happens(settings.seed, Stream.STORE_TABLET, keys, TABLET_SHARE) & is_open
     store = chosen(settings.seed, Stream.STORE_TABLET, keys, settings.stores, 1)
     return np.where(in_store, tablets(settings)[store], device)
 
@@ -138,12 +143,13 @@ def visits(settings: WorldSettings, crowd: People, known: Contacts) -> Visits:
     """All visits of these persons, but those in which they order."""
     owner, key, day = arrivals(settings, crowd, crowd.visit_rate, Stream.VISIT_COUNT, Stream.VISIT_DAY)
     logged_in = happens(settings.seed, Stream.VISIT_LOGGED_IN, key, LOGGED_IN_SHARE)
-    device = with_tablets(settings, devices_used(settings, known, owner, key), key)
+    second = second_of_day(hour_draws(settings, crowd, owner, Stream.VISIT_TIME, key))
+    device = with_tablets(settings, devices_used(settings, known, owner, key), key, second)
     return Visits(
         owner=owner,
         key=key,
         day=day,
-        second=second_of_day(hour_draws(settings, crowd, owner, Stream.VISIT_TIME, key)),
+        second=second,
         device=device,
         account=np.where(logged_in, known.account[owner], NONE),
         campaign=campaigns(settings, key),
@@ -162,12 +168,16 @@ def view_counts(settings: WorldSettings, come: Visits, is_eager: Flags) -> Integ
     """How many products are looked at in each visit."""
     least, most = EAGER_VIEWS
     many = least + chosen(settings.seed, Stream.EAGER, come.key, most - least + 1, 1)
-    few = 1 + small_count(uniform(settings.seed, Stream.VIEW_COUNT, come.key), EXTRA_VIEWS)
-    return np.where(is_eager, many, few)
+    extra = lognormal_quantile(
+        uniform(settings.seed, Stream.VIEW_COUNT, come.key), USUAL_EXTRA_VIEWS, EXTRA_VIEWS_SPREAD
+    )
+    return np.where(is_eager, many, np.minimum(1 + extra.astype(np.int64), MOST_VIEWS))
 
 
-def tab_moments(settings: WorldSettings, come: Visits, visit: Integers, number: Integers, key: Integers) -> Integers:
-    """UTC milliseconds of each view where a visitor opens some tabs at a time, and reads before the next ones.
+def view_moments(
+    settings: WorldSettings, come: Visits, visit: Integers, number: Integers, key: Integers, is_eager: Flags
+) -> Integers:
+    """UTC milliseconds of each view: one product is looked at after the other, or some tabs are opened before any is read.
 
     Args:
         settings: the world.
@@ -175,12 +185,15 @@ def tab_moments(settings: WorldSettings, come: Visits, visit: Integers, number: 
         visit: by view, the place of its visit.
         number: by view, its number within the visit.
         key: by view, its key.
+        is_eager: by view, whether its visitor opens tabs.
     """
+    looked = lognormal_quantile(uniform(settings.seed, Stream.VIEW_GAP, key), USUAL_GAP_MS, GAP_SPREAD)
     opened, read = (
         least + chosen(settings.seed, Stream.EAGER, key, most - least, index)
         for index, (least, most) in enumerate((TAB_GAP_MS, TABS_READ_MS), start=2)
     )
-    passed = np.cumsum(np.where(number % TABS_OPENED == 0, read, opened))
+    of_tabs = np.where(number % TABS_OPENED == 0, read, opened)
+    passed = np.cumsum(np.where(is_eager, of_tabs, np.minimum(looked, LONGEST_GAP_MS).astype(np.int64)))
     first = np.flatnonzero(number == 0)
     since_first = passed - passed[first][visit]
     moments = millis(settings, come.day, come.second, come.key)[visit] + since_first
@@ -194,15 +207,13 @@ def without_whole_seconds(moments: Integers) -> Integers:
 
 def visit_events(settings: WorldSettings, crowd: People, come: Visits) -> Events:
     """The product views of these visits."""
-    seed, goods = settings.seed, assortment(settings)
+    goods = assortment(settings)
     is_eager = eager_visits(settings, crowd, come)
     counts = view_counts(settings, come, is_eager)
     visit = np.repeat(np.arange(len(counts)), counts)
     number = np.arange(len(visit)) - np.repeat(np.cumsum(counts) - counts, counts)
     key = come.key[visit] * VIEW_SPAN + number
-    passed = np.cumsum(20 + chosen(seed, Stream.VIEW_GAP, key, 40))
     first = np.flatnonzero(number == 0)[visit]
-    gap = passed - passed[first]
     web, week = np.full(len(key), settings.stores, dtype=np.int64), come.day[visit] // 7
     draw = goods.draw_at(
         *product_draws(settings, crowd.person_id[come.owner[visit]], Stream.VIEW_PRODUCT, key), web, week
@@ -220,11 +231,7 @@ def visit_events(settings: WorldSettings, crowd: People, come: Visits) -> Events
         campaign=come.campaign[visit],
         agent=come.agent[visit],
         network=come.network[visit],
-        happened_ms=np.where(
-            is_eager[visit],
-            tab_moments(settings, come, visit, number, key),
-            millis(settings, come.day[visit], np.minimum(come.second[visit] + gap, DAY_SECONDS - 1), key),
-        ),
+        happened_ms=view_moments(settings, come, visit, number, key, is_eager[visit]),
     )
 
 

@@ -5,11 +5,11 @@ from pyspark.sql import SparkSession
 
 from jobs.evaluate.scoreboard import Score, shared
 from jobs.evaluate.true_marks import (
-    LINES_THAT_TELL,
     bot_devices,
     bot_scores,
     click_scores,
     copy_scores,
+    mark_scores,
     outlier_scores,
     repair_scores,
     return_scores,
@@ -67,13 +67,23 @@ def sold(order: str, line: int = 1, account: str = "a", **overrides: object) -> 
 def test_rings(spark: SparkSession) -> None:
     lines = [sold("1", account="x"), sold("2", account="y"), sold("3", account="honest")]
     marked = [row_of("silver.order_flags", order_id=f"web_orders:{n}", is_brushing=True) for n in (1, 3)]
-    members = spark.createDataFrame([("x",), ("y",), ("never ordered",)], "account_id string")
-    orders = spark.createDataFrame([("1",), ("2",), ("rejected",)], "order_id string")
+    members = spark.createDataFrame([("x", 1), ("y", 1), ("never ordered", 2)], "account_id string, ring_id long")
+    orders = spark.createDataFrame([("1", 1), ("2", 1), ("rejected", 2)], "order_id string, ring_id long")
     scores = ring_scores(
         members, orders, frame_of(spark, "silver.order_lines", *lines), frame_of(spark, "silver.order_flags", *marked)
     )
     assert set(values(scores).values()) == {1 / 2}
     assert {score.goal for score in scores} == {0.97}
+
+
+def test_what_stands_or_falls_together_makes_a_wider_interval(spark: SparkSession) -> None:
+    def recall(clusters: list[str]) -> Score:
+        true = spark.createDataFrame(list(zip("abcdefgh", clusters, strict=True)), "id string, cluster string")
+        return mark_scores(true, true.where("id <> 'a'"), "bots", "events", 0.95, "")[1]
+
+    alone, together = recall(list("abcdefgh")), recall(list("11112222"))
+    assert alone.value == together.value == 7 / 8
+    assert (alone.value_low, together.value_low) == pytest.approx((0.5291, 0.2641), abs=1e-4)
 
 
 def test_copies_and_outliers(spark: SparkSession) -> None:
@@ -98,8 +108,9 @@ def test_copies_and_outliers(spark: SparkSession) -> None:
     told, truth = frame_of(spark, "silver.order_lines", *lines), spark.createDataFrame(near, schema)
     flags = frame_of(spark, "silver.order_line_flags", *marked)
     assert values(copy_scores(truth, told, flags)) == {
-        ("near duplicates: precision", "order lines"): 2 / 3,
-        ("near duplicates: recall", "order lines"): 2 / 3,
+        ("near duplicates: precision", "order lines"): 1 / 2,
+        ("near duplicates: recall", "order lines"): 1,
+        ("near duplicates: told again", "order lines"): 1 / 2,
     }
     assert set(values(outlier_scores(truth.where("line_no = 51"), told, flags)).values()) == {1}
 
@@ -110,17 +121,17 @@ def test_returns_of_accounts_with_enough_lines(spark: SparkSession) -> None:
             sold(f"R{account}", account=account, quantity=-1)
         ]
 
-    enough = LINES_THAT_TELL
+    enough = 6
     lines = [
         *history("abuser", enough), *history("missed", enough), *history("honest", enough),
-        *history("too few", enough - 1), *history("ring", enough),
+        *history("too few", enough - 1), *history("missed of two", 2), *history("ring", enough),
     ]  # fmt: skip
     marked = [
         row_of("silver.order_flags", order_id=f"web_orders:R{name}", is_abnormal_return=True)
         for name in ("abuser", "too few", "ring")
     ]
-    names = ["abuser", "missed", "honest", "too few", "ring"]
-    people = [(n, name in ("abuser", "missed")) for n, name in enumerate(names)]
+    names = ["abuser", "missed", "honest", "too few", "missed of two", "ring"]
+    people = [(n, name in ("abuser", "missed", "missed of two")) for n, name in enumerate(names)]
     persons = spark.createDataFrame(people, "person_id long, is_return_abuser boolean")
     owners = [(f"web_accounts:{name}", n) for n, name in enumerate(names)]
     accounts = spark.createDataFrame(owners, "account_id string, person_id long")
@@ -130,10 +141,12 @@ def test_returns_of_accounts_with_enough_lines(spark: SparkSession) -> None:
         spark.createDataFrame([("ring",)], "account_id string"),
         frame_of(spark, "silver.order_lines", *lines),
         frame_of(spark, "silver.order_flags", *marked),
+        enough,
     )
     assert values(scores) == {
         ("abnormal returns: precision", "accounts"): 1,
         ("abnormal returns: recall", "accounts"): 1 / 2,
+        ("abnormal returns: recall", "all accounts"): 1 / 3,
     }
 
 

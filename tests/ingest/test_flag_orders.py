@@ -267,6 +267,8 @@ def test_a_line_told_again_later_is_a_near_duplicate_and_a_thing_scanned_twice_i
         sold("other quantity", number=51, quantity=2, arrived_at=START + DAY),
         sold("other price"),
         sold("other price", number=51, unit_price_amount=Decimal(9), arrived_at=START + DAY),
+        sold("brought back in turn", quantity=-1),
+        sold("brought back in turn", START + DAY, number=2, quantity=-1, arrived_at=START + 2 * DAY),
     )
     assert set(found) == {"again:51"}
     assert found["again:51"]["excluded_at"] == START + DAY

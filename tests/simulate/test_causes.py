@@ -8,9 +8,15 @@ import pytest
 
 from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate.ads import ad_lifts
-from jobs.simulate.assortment import assortment, store_ids
+from jobs.simulate.assortment import (
+    LIST_PRICE_CHANGES_PER_YEAR,
+    PRICE_ELASTICITIES,
+    PROMOTION_DEPTHS,
+    assortment,
+    store_ids,
+)
 from jobs.simulate.draws import Columns, Integers, Numbers
-from jobs.simulate.expectation import by_week, expected_orders
+from jobs.simulate.expectation import by_week, expected_lines
 from jobs.simulate.market import (
     CATEGORIES,
     CATEGORY_WAVE,
@@ -145,16 +151,19 @@ def test_rain_moves_orders_from_a_citys_stores_to_the_web_shop() -> None:
     assert rainy / dry == pytest.approx(1 - RAIN_MOVES_ONLINE, abs=0.03)
 
 
-def test_expected_orders_of_each_store_and_week_are_those_drawn() -> None:
-    told = frame(expected_orders(SETTINGS, PERSONS))
-    wanted = told.pivot(index="store", columns="week", values="expected_orders").to_numpy()[:, : SETTINGS.weeks]
-    drawn = np.zeros_like(wanted)
-    np.add.at(drawn, (PLACED.store, PLACED.day // 7), 1)
-    scores = (drawn - wanted) / np.sqrt(wanted)
+def test_expected_lines_of_each_store_and_week_are_those_drawn() -> None:
+    """Of a sum of orders of different sizes, the sum of their squares estimates the variance."""
+    told = frame(expected_lines(SETTINGS, PERSONS))
+    wanted = told.pivot(index="store", columns="week", values="expected_lines").to_numpy()[:, : SETTINGS.weeks]
+    drawn, variance, cells = np.zeros_like(wanted), np.zeros_like(wanted), (PLACED.store, PLACED.day // 7)
+    of_order = np.bincount(LINES.order, minlength=len(PLACED.key))
+    np.add.at(drawn, cells, of_order)
+    np.add.at(variance, cells, of_order**2)
     assert len(wanted) == len(store_ids(SETTINGS))
-    assert scores.std() == pytest.approx(1, abs=0.12)
-    assert np.abs(scores).max() < 5
-    assert np.abs(drawn.sum(axis=1) - wanted.sum(axis=1)).max() < 4 * np.sqrt(wanted.sum(axis=1).max())
+    assert ((drawn - wanted) / np.sqrt(variance)).std() == pytest.approx(1, abs=0.12)
+    by_store = (drawn - wanted).sum(axis=1) / np.sqrt(variance.sum(axis=1))
+    assert np.abs(by_store).max() < 4
+    assert by_store.std() == pytest.approx(1, abs=0.5)
 
 
 def test_expected_lines_of_each_category_are_those_drawn() -> None:
@@ -174,3 +183,38 @@ def test_summed_factors_are_the_seasons_own() -> None:
     until, since = (np.clip(at, 0, day_count(SETTINGS)) for at in (CROWD.active_until, CROWD.active_from))
     lived = season_until(SETTINGS, until) - season_until(SETTINGS, since)
     assert weeks.sum(axis=1) == pytest.approx(lived)
+
+
+def test_a_deeper_cut_sells_more_by_the_elasticity_of_the_category() -> None:
+    """What was sold in weeks of promotion, over what the same products sell in other weeks beside as many of their category."""
+    goods, weeks = assortment(SETTINGS), SETTINGS.weeks
+    sold = np.zeros((weeks, SETTINGS.products))
+    np.add.at(sold, (LINES.day // 7, LINES.product), 1)
+    promoted, cut = goods.promoted[:weeks], 1 - goods.price_cents[:weeks] / goods.list_cents[:weeks]
+    of_category = np.arange(len(CATEGORIES))[None, :] == goods.category[:, None]
+    others = (sold @ of_category)[:, goods.category] - sold
+    usual = others * (sold * ~promoted).sum(axis=0) / (others * ~promoted).sum(axis=0)
+    for category in range(len(CATEGORIES)):
+        lifts = []
+        for least in (0.1, 0.2, 0.3):
+            here = (
+                promoted
+                & (cut >= least)
+                & (cut < least + 0.1)
+                & ((goods.category == category) & (goods.launch_week < 0))
+            )
+            lifts.append(sold[here].sum() / usual[here].sum())
+            wanted = ((1 - cut[here]) ** -PRICE_ELASTICITIES[category]).mean()
+            assert lifts[-1] == pytest.approx(wanted, rel=0.15), (CATEGORIES[category], least)
+        assert lifts == sorted(lifts)
+
+
+def test_lists_change_their_prices_now_and_then_and_promotions_cut_them_for_a_week() -> None:
+    goods = assortment(SETTINGS)
+    changed = np.diff(goods.list_cents, axis=0) != 0
+    assert changed.mean() * 52 == pytest.approx(LIST_PRICE_CHANGES_PER_YEAR, rel=0.15)
+    cut = 1 - goods.price_cents / goods.list_cents
+    assert (cut[~goods.promoted] == 0).all()
+    least, greatest = PROMOTION_DEPTHS
+    assert cut[goods.promoted].min() == pytest.approx(least, abs=0.01)
+    assert cut[goods.promoted].max() == pytest.approx(greatest, abs=0.01)

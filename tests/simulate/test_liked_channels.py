@@ -6,7 +6,8 @@ import pytest
 
 from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate.coupons import CONTACT_KINDS, contact_batch
-from jobs.simulate.expectation import orders_by_campaigns
+from jobs.simulate.expectation import lines_by_campaigns
+from jobs.simulate.orders import campaign_orders, order_lines
 from jobs.simulate.outreach import PREFERRED_SHARES, campaigns, outreach, preferred_channels
 from jobs.simulate.people import people
 
@@ -29,8 +30,9 @@ def test_persons_like_one_channel_and_answer_to_it() -> None:
     brought = reached.order_day >= 0
     drawn = [brought[is_sent & (reached.is_preferred == flag)].mean() for flag in (True, False)]
     assert drawn[0] > 1.8 * drawn[1], "in the orders drawn"
-    expected = orders_by_campaigns(SETTINGS, CROWD).sum()
-    assert abs(brought.sum() - expected) < 4 * np.sqrt(expected)
+    of_order = np.bincount(order_lines(SETTINGS, campaign_orders(SETTINGS, CROWD)).order)
+    assert len(of_order) == brought.sum()
+    assert abs(of_order.sum() - lines_by_campaigns(SETTINGS, CROWD).sum()) < 4 * np.sqrt((of_order**2).sum())
 
 
 def test_the_liked_channel_can_be_learned_from_openings_and_clicks() -> None:

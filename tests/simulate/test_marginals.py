@@ -7,16 +7,20 @@ import pandas as pd
 import pytest
 
 from jobs.lakehouse.settings import WorldSettings
+from jobs.simulate.assortment import PRICE_ELASTICITIES
+from jobs.simulate.contacts import contacts
+from jobs.simulate.market import CATEGORIES
 from jobs.simulate.names import given_names, surnames
 from jobs.simulate.orders import order_lines, orders
 from jobs.simulate.people import people
+from jobs.simulate.visits import VIEW_SPAN, visit_events, visits
 
 SETTINGS = WorldSettings(customers=8000)
 
 
 @pytest.fixture(scope="module")
 def world() -> pd.DataFrame:
-    """One row per order of the world: customer, day, hour, lines, pieces."""
+    """One row per order of the world: customer, day, hour, whether online, lines, pieces."""
     placed = orders(SETTINGS, people(SETTINGS, np.arange(SETTINGS.customers)))
     sold = order_lines(SETTINGS, placed)
     return pd.DataFrame(
@@ -24,10 +28,30 @@ def world() -> pd.DataFrame:
             "customer": placed.owner,
             "day": pd.Timestamp(SETTINGS.start_date) + pd.to_timedelta(placed.day, unit="D"),
             "hour": placed.second // 3600,
+            "is_online": placed.is_online,
             "lines": np.bincount(sold.order),
             "pieces": np.bincount(sold.order, weights=sold.quantity),
         }
     )
+
+
+@pytest.fixture(scope="module")
+def views() -> pd.DataFrame:
+    """One row per product view of a visit without an order, of who opens no tabs: session, time in seconds."""
+    settings = SETTINGS.model_copy(update={"eager_share": 0.0, "weeks": 30})
+    crowd = people(settings, np.arange(settings.customers))
+    seen = visit_events(settings, crowd, visits(settings, crowd, contacts(settings, crowd)))
+    return pd.DataFrame({"session": seen.key // 2 // VIEW_SPAN, "second": seen.happened_ms / 1000})
+
+
+@pytest.fixture(scope="module")
+def yoochoose(test_data: Path) -> pd.DataFrame:
+    """One row per click of a web shop's sessions, 2014, those of a single click left out: session, time in seconds."""
+    files = [
+        test_data / f"yoochoose-clicks-100k/yoochoose-clicks-100k_{part}.txt.gz" for part in ("train_full", "test")
+    ]
+    rows = pd.concat([pd.read_csv(file, sep="\t") for file in files])
+    return rows.rename(columns={"SessionId": "session", "Time": "second"}).sort_values(["session", "second"])
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +85,11 @@ def olist(test_data: Path) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def grocer(test_data: Path) -> pd.DataFrame:
-    """One row per sampled line of American groceries, 2017: its hour. A sample of lines says nothing of baskets and gaps."""
+    """One row per sampled line of American groceries, 2017: its day and hour. A sample of lines says nothing of baskets and gaps."""
     file = test_data / "complete-journey-sample/transactions_sample.csv.gz"
     at = pd.to_datetime(pd.read_csv(file, usecols=["transaction_timestamp"])["transaction_timestamp"], utc=True)
-    return pd.DataFrame({"hour": at.dt.tz_convert("America/New_York").dt.hour})
+    there = at.dt.tz_convert("America/New_York").dt.tz_localize(None)
+    return pd.DataFrame({"day": there.dt.normalize(), "hour": there.dt.hour})
 
 
 def gaps(orders_of: pd.DataFrame) -> pd.Series:
@@ -122,20 +147,16 @@ def at_other_hours(one: pd.Series, other: pd.Series) -> float:
     return float(0.5 * np.abs(one - other).sum())
 
 
-def test_the_hours_of_the_day_are_busy_as_a_marketplace_is(world: pd.DataFrame, olist: pd.DataFrame) -> None:
-    ours = hours(world)
-    assert at_other_hours(ours, hours(olist)) < 0.15
+def test_online_hours_are_busy_as_a_marketplace_is(world: pd.DataFrame, olist: pd.DataFrame) -> None:
+    ours = hours(world[world["is_online"]])
+    assert at_other_hours(ours, hours(olist)) < 0.06
     assert ours[2:6].sum() < 0.03
 
 
-def test_the_hours_of_the_day_are_nearer_to_real_ones_than_these_to_each_other(
-    world: pd.DataFrame, olist: pd.DataFrame, grocer: pd.DataFrame
-) -> None:
-    """Half of the world's orders are placed online, half in stores: its day has to lie between a marketplace's and a grocer's."""
-    ours, online, at_the_till = hours(world), hours(olist), hours(grocer)
-    apart = at_other_hours(online, at_the_till)
-    assert at_other_hours(ours, online) < apart
-    assert at_other_hours(ours, at_the_till) < apart
+def test_stores_sell_while_they_are_open_and_then_as_a_grocer_does(world: pd.DataFrame, grocer: pd.DataFrame) -> None:
+    ours, theirs = hours(world[~world["is_online"]]), hours(grocer)
+    assert ours[10:22].sum() == pytest.approx(1)
+    assert at_other_hours(ours, theirs.where(theirs.index.isin(range(10, 22)), 0) / theirs[10:22].sum()) < 0.03
 
 
 def test_baskets_lie_between_those_of_real_shops(
@@ -147,12 +168,27 @@ def test_baskets_lie_between_those_of_real_shops(
     assert single == sorted(single)
 
 
-def test_baskets_are_about_as_large_as_those_of_a_web_shop(world: pd.DataFrame, cdnow: pd.DataFrame) -> None:
-    """In pieces, but for the two ends, where the world differs and the page says so: single pieces and the largest tenth."""
+def test_baskets_are_as_large_as_those_of_a_web_shop(world: pd.DataFrame, cdnow: pd.DataFrame) -> None:
+    """In pieces, from the single one to the largest thousandth."""
     ours, theirs = world["pieces"], cdnow["pieces"]
-    assert ours.mean() == pytest.approx(theirs.mean(), rel=0.25)
-    for level, most in ((0.75, 1), (0.9, 1), (0.95, 2)):
-        assert ours.quantile(level) == pytest.approx(theirs.quantile(level), abs=most), f"{level:.0%} quantile"
+    assert ours.mean() == pytest.approx(theirs.mean(), rel=0.1)
+    assert (ours == 1).mean() == pytest.approx((theirs == 1).mean(), abs=0.05)
+    for level, most in ((0.5, 0), (0.75, 0), (0.9, 0), (0.95, 1), (0.99, 2), (0.999, 6)):
+        assert ours.quantile(level) == pytest.approx(theirs.quantile(level), abs=most), f"{level:.1%} quantile"
+
+
+def size_again(orders_of: pd.DataFrame, size: str) -> float:
+    """The rank correlation of an order's size with that of the customer's order before."""
+    placed = orders_of.sort_values(["customer", "day"], kind="stable")
+    before = placed.groupby("customer")[size].shift()
+    return float(placed[size].corr(before, method="spearman"))
+
+
+def test_who_bought_much_at_once_does_so_again_as_in_real_shops(
+    world: pd.DataFrame, cdnow: pd.DataFrame, online_retail: pd.DataFrame
+) -> None:
+    assert size_again(world, "pieces") == pytest.approx(size_again(cdnow, "pieces"), abs=0.1)
+    assert size_again(world, "lines") == pytest.approx(size_again(online_retail, "lines"), abs=0.1)
 
 
 def test_orders_of_customers_are_as_unequal_as_real_ones(world: pd.DataFrame, online_retail: pd.DataFrame) -> None:
@@ -162,6 +198,47 @@ def test_orders_of_customers_are_as_unequal_as_real_ones(world: pd.DataFrame, on
         counts = np.sort(rows.groupby("customer").size().to_numpy())[::-1]
         shares.append((np.searchsorted(np.cumsum(counts), counts.sum() / 2) + 1) / len(counts))
     assert shares[0] == pytest.approx(shares[1], abs=0.06)
+
+
+def test_sessions_are_as_long_as_those_of_a_web_shop(views: pd.DataFrame, yoochoose: pd.DataFrame) -> None:
+    """Of the sessions with two views or more: the real set has no others."""
+    ours, theirs = (rows.groupby("session").size().loc[lambda count: count > 1] for rows in (views, yoochoose))
+    assert ours.mean() == pytest.approx(theirs.mean(), rel=0.1)
+    for least in (3, 5, 10):
+        assert (ours >= least).mean() == pytest.approx((theirs >= least).mean(), rel=0.25), f"{least} views or more"
+
+
+def test_views_follow_one_another_as_in_a_web_shop(views: pd.DataFrame, yoochoose: pd.DataFrame) -> None:
+    ours, theirs = (rows.groupby("session")["second"].diff().dropna() for rows in (views, yoochoose))
+    for level in (0.1, 0.25, 0.5, 0.75, 0.9, 0.95):
+        assert ours.quantile(level) == pytest.approx(theirs.quantile(level), rel=0.15), f"{level:.0%} quantile"
+
+
+def test_snacks_answer_to_their_price_as_juice_does(test_data: Path) -> None:
+    """Dominick's: how much more of a brand a store sells in its cheaper weeks, in logarithms."""
+    rows = pd.read_csv(test_data / "dominicks-orange-juice/yx.csv.gz")
+    prices = rows[[f"price{brand}" for brand in range(1, 12)]].to_numpy()
+    told = pd.DataFrame(
+        {
+            "product": rows["store"] * 100 + rows["brand"],
+            "sold": rows["logmove"],
+            "price": np.log(prices[np.arange(len(rows)), rows["brand"] - 1]),
+        }
+    )
+    off = told[["sold", "price"]] - told.groupby("product")[["sold", "price"]].transform("mean")
+    found = -(off["sold"] * off["price"]).sum() / (off["price"] ** 2).sum()
+    assert PRICE_ELASTICITIES[CATEGORIES.index("Snacks")] == pytest.approx(found, abs=0.3)
+
+
+def weekday_shares(orders_of: pd.DataFrame) -> pd.Series:
+    """The share of each day of the week, Monday first."""
+    found: pd.Series = orders_of["day"].dt.dayofweek.value_counts(normalize=True).sort_index()
+    return found
+
+
+def test_the_days_of_the_week_are_those_of_a_grocer(world: pd.DataFrame, grocer: pd.DataFrame) -> None:
+    """In the web shop, too, where a marketplace has its Mondays: the page says so."""
+    assert weekday_shares(world).to_numpy() == pytest.approx(weekday_shares(grocer).to_numpy(), abs=0.025)
 
 
 def test_names_are_about_as_common_as_in_the_register() -> None:

@@ -7,6 +7,7 @@ import pytest
 from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate.contacts import NONE, contacts
 from jobs.simulate.events import event_batch
+from jobs.simulate.local_time import OPEN_HOURS
 from jobs.simulate.openings import LOGIN_SHARE, PAGE_SHARE, login_events, page_events
 from jobs.simulate.people import people
 from jobs.simulate.visits import COMPLETED, IDENTIFIED, PAGED, TABLET_SHARE, VIEW_SPAN, tablets, visit_events, visits
@@ -87,5 +88,8 @@ def test_the_tablet_of_a_store_is_shared_by_many_and_nobody_orders_on_it() -> No
     accounts = on_tablet[on_tablet["account"] != NONE].groupby("device")["account"].nunique()
     assert len(accounts) == SETTINGS.stores
     assert accounts.min() > 10
-    assert np.isin(COME.device, tablets(SETTINGS)).mean() == pytest.approx(TABLET_SHARE, abs=0.003)
+    is_open = np.isin(COME.second // 3600, OPEN_HOURS)
+    is_tablet = np.isin(COME.device, tablets(SETTINGS))
+    assert is_tablet[is_open].mean() == pytest.approx(TABLET_SHARE, abs=0.003)
+    assert not is_tablet[~is_open].any()
     assert (on_tablet["name"] != COMPLETED).all()

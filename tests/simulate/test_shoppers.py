@@ -3,21 +3,34 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import spearmanr
 
 from jobs.lakehouse.settings import WorldSettings
 from jobs.simulate.ads import ad_lifts, ad_spend_rows, spend_cents
 from jobs.simulate.assortment import assortment
+from jobs.simulate.contacts import contacts
 from jobs.simulate.draws import Columns
-from jobs.simulate.expectation import orders_by_campaigns
-from jobs.simulate.local_time import second_of_day
+from jobs.simulate.expectation import lines_by_campaigns
+from jobs.simulate.local_time import business_seconds
+from jobs.simulate.market import CATEGORIES
 from jobs.simulate.opinions import ratings, review_batch, satisfactions, survey_batch
-from jobs.simulate.orders import campaign_orders, order_lines, orders
+from jobs.simulate.orders import (
+    RETURN_DAYS,
+    RETURNED_IN_STORE,
+    RETURNED_ONLINE,
+    campaign_orders,
+    order_lines,
+    orders,
+    returned_shares,
+    with_returns,
+)
 from jobs.simulate.outreach import HELD_OUT_SHARE, outreach
 from jobs.simulate.outside import KIOSK_SHARE, footfall_rows, holiday_rows, kiosk_rows, trend_rows
 from jobs.simulate.people import people
 from jobs.simulate.seasons import season_factors
 from jobs.simulate.tastes import DROPOUT_CAUSES, SERVICE_CAUSE, steered, tastes
 from jobs.simulate.tickets import ticket_batch
+from jobs.simulate.visits import visits
 
 SETTINGS = WorldSettings(seed=9, customers=4000, weeks=52, truth_weeks_ahead=4)
 PERSONS = np.arange(SETTINGS.customers)
@@ -60,10 +73,39 @@ def test_who_looks_at_prices_buys_on_promotion() -> None:
 
 
 def test_persons_keep_their_hours() -> None:
-    usual = second_of_day(LIKED.hour_place)[PLACED.owner]
-    apart = np.abs(PLACED.second - usual)
-    by_chance = np.abs(PLACED.second - second_of_day(np.roll(LIKED.hour_place, 1))[PLACED.owner])
+    usual, anybodys = (
+        business_seconds(place[PLACED.owner], PLACED.is_online)
+        for place in (LIKED.hour_place, np.roll(LIKED.hour_place, 1))
+    )
+    apart, by_chance = (np.abs(PLACED.second - second) for second in (usual, anybodys))
     assert (apart < 5400).mean() > (by_chance < 5400).mean() + 0.15
+
+
+def test_who_orders_more_comes_more_often() -> None:
+    throughout = (CROWD.active_from <= 0) & (CROWD.active_until >= 7 * SETTINGS.weeks)
+    come = visits(SETTINGS, CROWD, contacts(SETTINGS, CROWD))
+    visited, ordered = (np.bincount(owner, minlength=len(PERSONS)) for owner in (come.owner, PLACED.owner))
+    assert spearmanr(visited[throughout], ordered[throughout]).statistic > 0.3
+
+
+def test_returns_depend_on_channel_and_goods_and_mostly_come_soon_and_whole() -> None:
+    settled = LINES.day < 7 * SETTINGS.weeks - RETURN_DAYS[1]
+    all_lines = with_returns(SETTINGS, PLACED, LINES, returned_shares(SETTINGS, PLACED, LINES))
+    back = all_lines.is_return
+    sold, came = LINES.key, all_lines.key[back] - 1
+    returned = np.isin(sold, came)[settled]
+    online, category = PLACED.is_online[LINES.order][settled], assortment(SETTINGS).category[LINES.product][settled]
+    assert returned[online].mean() / returned[~online].mean() == pytest.approx(
+        RETURNED_ONLINE / RETURNED_IN_STORE, rel=0.25
+    )
+    by_category = [returned[category == number].mean() for number in range(len(CATEGORIES))]
+    assert np.argmax(by_category) == CATEGORIES.index("Outdoor")
+    place = np.searchsorted(np.sort(sold), came)
+    of_line = np.argsort(sold)[place]
+    waited, kept = all_lines.day[back] - LINES.day[of_line], LINES.quantity[of_line] + all_lines.quantity[back]
+    assert RETURN_DAYS[0] <= waited.min() < np.median(waited) < np.mean(RETURN_DAYS) - 2
+    assert 0 < (kept > 0).mean() < 0.15
+    assert (kept >= 0).all()
 
 
 def test_who_leaves_for_a_price_looks_at_prices() -> None:
@@ -81,13 +123,14 @@ def test_held_out_by_chance_and_nothing_comes_of_it() -> None:
     assert held == pytest.approx(sent, rel=0.05)
 
 
-def test_messages_bring_as_many_orders_as_the_truth_expects() -> None:
-    expected, brought = orders_by_campaigns(SETTINGS, CROWD), campaign_orders(SETTINGS, CROWD)
-    weekly = np.bincount(brought.day // 7, minlength=SETTINGS.weeks + 4)
+def test_messages_bring_as_many_lines_as_the_truth_expects() -> None:
+    expected, brought = lines_by_campaigns(SETTINGS, CROWD), campaign_orders(SETTINGS, CROWD)
+    of_order = np.bincount(order_lines(SETTINGS, brought).order)
+    weekly = np.bincount(brought.day // 7, weights=of_order, minlength=SETTINGS.weeks + 4)
     assert brought.day.max() < 7 * SETTINGS.weeks
-    assert abs(weekly.sum() - expected.sum()) < 4 * np.sqrt(expected.sum())
+    assert abs(weekly.sum() - expected.sum()) < 4 * np.sqrt((of_order**2).sum())
     assert set(np.flatnonzero(weekly)) <= set(np.flatnonzero(expected.sum(axis=0)))
-    assert weekly.sum() < 0.03 * len(PLACED.key), "few beside the orders of people's own accord"
+    assert len(brought.key) < 0.03 * len(PLACED.key), "few beside the orders of people's own accord"
     assert (brought.day <= CROWD.active_until[brought.owner]).all()
 
 
