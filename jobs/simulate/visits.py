@@ -26,9 +26,8 @@ TABS_READ_MS = (8_000, 45_000)
 LOGGED_IN_SHARE = 0.6
 SECOND_DEVICE_USE = 0.4
 PARTNER_DEVICE_USE = 0.3
-TABLET_SHARE = (
-    0.015  # of the visits without an order while stores are open, those on the tablet that lies in each for everybody
-)
+# Of the visits without an order while stores are open, those on the tablet that lies in each for everybody.
+TABLET_SHARE = 0.015
 CAMPAIGN_SHARE = 0.15
 CAMPAIGN_COUNT = 4  # the length of the list in texts.py
 # Places in texts.EVENT_TYPES; what is tracked comes before what is not.
