@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.lakehouse.differences import digest
 from jobs.lakehouse.quality import DUPLICATE, REASONS, RECORD, UNPARSEABLE, is_rejected
 from jobs.lakehouse.sources import DELETED
 from jobs.lakehouse.translations import TRANSLATED
@@ -31,8 +32,8 @@ def as_revisions(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
     that ends when it begins, so that none holds after it.
     """
     said = [name for name in rows.columns if name not in NOT_CONTENT]
-    raw = _as_it_came()
-    content = F.when(is_rejected(), raw).otherwise(F.xxhash64(*said))
+    raw = _as_it_came(rows)
+    content = F.when(is_rejected(), raw).otherwise(digest(rows, *said))
     identity = F.when(is_rejected(), F.concat_ws(" ", F.lit("rejected"), raw)).otherwise(_joined(key))
     told = _lighter(rows.withColumns({"_identity": identity, "_content": content}))
     has_deletions = DELETED.name in rows.columns
@@ -103,8 +104,8 @@ def as_first_arrivals(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
 
     That they were deleted somewhere doesn't undo that they happened: a deletion is a duplicate as well.
     """
-    identity = F.when(is_rejected(), _as_it_came().cast("string")).otherwise(_joined(key))
-    told = _lighter(rows.withColumns({"_identity": identity, "_content": F.xxhash64(RECORD)}))
+    identity = F.when(is_rejected(), _as_it_came(rows).cast("string")).otherwise(_joined(key))
+    told = _lighter(rows.withColumns({"_identity": identity, "_content": digest(rows, RECORD)}))
     arrivals = Window.partitionBy("_identity").orderBy(*ARRIVALS)
     marked = told.withColumn(DUPLICATE, F.row_number().over(arrivals) > 1)
     return marked.drop("_identity", "_content", DELETED.name, TELLER)
@@ -120,10 +121,10 @@ def current(revisions: DataFrame) -> DataFrame:
     return revisions.where(F.col("superseded_at").isNull())
 
 
-def _as_it_came() -> Column:
+def _as_it_came(rows: DataFrame) -> Column:
     """By what rejected rows are told apart: their fields, or their records' ids where there are no fields."""
     is_unparseable = F.array_contains(REASONS, UNPARSEABLE)
-    return F.when(is_unparseable, F.xxhash64("_record_id")).otherwise(F.xxhash64(RECORD))
+    return F.when(is_unparseable, F.xxhash64("_record_id")).otherwise(digest(rows, RECORD))
 
 
 def _joined(key: tuple[str, ...]) -> Column:

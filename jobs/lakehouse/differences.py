@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 
 def differing(before: DataFrame, now: DataFrame, *columns: str) -> DataFrame:
@@ -32,8 +33,8 @@ def owners_that_differ(before: DataFrame, now: DataFrame, owner: str, *columns: 
         owner: the column that says whose rows they are.
         columns: what is compared; no map.
     """
-    signed = before.select(owner, _digest(*columns), F.lit(-1).alias("_sign")).unionByName(
-        now.select(owner, _digest(*columns), F.lit(1).alias("_sign"))
+    signed = before.select(owner, digest(before, *columns).alias("_digest"), F.lit(-1).alias("_sign")).unionByName(
+        now.select(owner, digest(now, *columns).alias("_digest"), F.lit(1).alias("_sign"))
     )
     # In halves, whose sums do not leave 64 bits.
     halves = F.shiftright("_digest", 32), F.col("_digest").bitwiseAND(F.lit(2**32 - 1))
@@ -42,6 +43,17 @@ def owners_that_differ(before: DataFrame, now: DataFrame, owner: str, *columns: 
     return signed.groupBy(owner).agg(differ).where(F.exists("_sums", lambda total: total != 0)).select(owner)
 
 
-def _digest(*columns: str) -> Column:
-    """64 bits of a row; a null leaves a hash as it is, so that its place is hashed too."""
-    return F.xxhash64(*[part for name in columns for part in (F.col(name), F.col(name).isNull())]).alias("_digest")
+def digest(rows: DataFrame, *columns: str) -> Column:
+    """64 bits of what a row says; a null leaves a hash as it is, so that its place is hashed too, within a struct as well.
+
+    Args:
+        rows: rows with the columns.
+        columns: what is hashed; no map.
+    """
+    values = [value for name in columns for value in _values(rows, name)]
+    return F.xxhash64(*[part for value in values for part in (value, value.isNull())])
+
+
+def _values(rows: DataFrame, name: str) -> list[Column]:
+    column, kind = F.col(f"`{name}`"), rows.schema[name].dataType
+    return [column.getField(field) for field in kind.names] if isinstance(kind, StructType) else [column]

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
+from jobs.lakehouse.differences import digest
 from jobs.lakehouse.errors import DataError
 from jobs.lakehouse.session import configured
 from jobs.lakehouse.storage_settings import Ages, StorageSettings
@@ -165,7 +166,7 @@ def _looked_up(numbers: Mapping[dt.date, int], month: Column) -> Column:
 
 def content_of(rows: DataFrame) -> tuple[int, Any]:
     """How many rows there are, and a sum over the hashes of all: equal for the same rows in any order."""
-    hashed = F.xxhash64(*[F.col(f"`{name}`") for name in rows.columns]).cast("decimal(38,0)")
+    hashed = digest(rows, *rows.columns).cast("decimal(38,0)")
     count, total = rows.agg(F.count("*"), F.sum(hashed)).first() or (0, None)
     return int(count), total
 

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.lakehouse.differences import differing, owners_that_differ
+from jobs.lakehouse.differences import differing, digest, owners_that_differ
 from jobs.lakehouse.local_rows import local_rows
 
 SCHEMA = "owner string, one string, other string, amount double"
@@ -42,3 +42,8 @@ def test_a_null_is_told_by_its_place(spark: SparkSession) -> None:
 def test_rows_that_change_owners_make_both_differ(spark: SparkSession) -> None:
     before, now = rows_of(spark, [("x", "a", None, 1.0)]), rows_of(spark, [("y", "a", None, 1.0)])
     assert {row["owner"] for row in owners_that_differ(before, now, "owner", "one").collect()} == {"x", "y"}
+
+
+def test_a_null_within_a_struct_is_told_by_its_place(spark: SparkSession) -> None:
+    rows = local_rows(spark, [(("a", None),), ((None, "a"),)], "record struct<one string, other string>")
+    assert rows.select(digest(rows, "record")).distinct().count() == 2

@@ -22,7 +22,7 @@ from jobs.lakehouse.settings import PrivacySettings, Settings
 from jobs.lakehouse.storage import Tiered, return_archived, tier_tables
 from jobs.lakehouse.storage_settings import Ages, StorageSettings
 from jobs.lakehouse.tables import Lake
-from jobs.lakehouse.tiers import Month, Settled, in_months, months_due, tier_of
+from jobs.lakehouse.tiers import Month, Settled, content_of, in_months, months_due, tier_of
 from tests.lakehouse.test_locks import held_by_another_process
 from tests.lakes import conf_with, ledger_of, run_job, settings_in, table
 
@@ -152,6 +152,11 @@ def packed(spark: SparkSession, loaded: Settings, tmp_path_factory: pytest.TempP
     (dry,) = tier_tables(spark, settings, AS_OF, {}, dry_run=True)
     assert files_of(settings) == files_of(loaded)
     return Packed(settings, dry, moved(spark, settings))
+
+
+def test_a_value_that_moves_to_another_column_changes_the_content(spark: SparkSession) -> None:
+    there, moved = (spark.createDataFrame([row], "id string, device string") for row in (("a", None), (None, "a")))
+    assert content_of(there) != content_of(moved)
 
 
 def test_a_month_is_as_old_as_its_last_day() -> None:
