@@ -47,7 +47,7 @@ def build(run: Run) -> None:
         try:
             for source in fed_by(run.sources, "topics").values():
                 queries.append(_started(run, source, one_at_a_time, failures, shapes))
-            _wait(queries, stopping)
+            run.is_cut_short = not _all_ended(queries, stopping)
         except StreamingQueryException as error:
             # Spark wraps what a batch raised into an error of its own, by which nobody could tell what it was.
             raise (failures[0] if failures else error) from error
@@ -141,8 +141,8 @@ def _start(run: Run, source: Source, topic: Topic, checkpoint: str, settings: Ka
     return starting_offsets(topic, next_offsets, offsets, accept_data_loss=settings.accept_data_loss)
 
 
-def _wait(queries: list[StreamingQuery], stopping: threading.Event) -> None:
-    """Wait until every query has ended, or the process is asked to stop.
+def _all_ended(queries: list[StreamingQuery], stopping: threading.Event) -> bool:
+    """Whether every query has ended by itself; waits until they have, or the process is asked to stop.
 
     Raises:
         StreamingQueryException: a query failed.
@@ -150,6 +150,7 @@ def _wait(queries: list[StreamingQuery], stopping: threading.Event) -> None:
     waiting = list(queries)
     while waiting and not stopping.is_set():
         waiting = [query for query in waiting if not query.awaitTermination(LOOK_EVERY_SECONDS)]
+    return not waiting
 
 
 @contextmanager

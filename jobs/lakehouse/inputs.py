@@ -108,13 +108,16 @@ def _listing(spark: SparkSession, settings: Settings) -> str:
 
 
 def _ends(spark: SparkSession, settings: Settings) -> dict[str, str]:
-    """Per feed the offset at which each partition of its topic ends now: the same while no message is added."""
+    """Per feed the offset at which each partition of its topic ends now: the same while no message is added.
+
+    A stream without end waits for what is not there yet, so that it starts whatever the ends are.
+    """
+    asked = "" if settings.kafka.trigger == "once" else f", asked {uuid.uuid4().hex[:8]}"
     sources = fed_by(read_sources(Path(settings.conf_dir), settings.dataset), "topics")
     versions = {}
     for name, source in sources.items():
         assert source.topic is not None
         offsets = partition_offsets(spark, settings.kafka, source.topic.name)
-        versions[f"{TOPICS}.{name}"] = ",".join(
-            f"{partition}:{reach.end}" for partition, reach in sorted(offsets.items())
-        )
+        ends = ",".join(f"{partition}:{reach.end}" for partition, reach in sorted(offsets.items()))
+        versions[f"{TOPICS}.{name}"] = f"{ends}{asked}"
     return versions

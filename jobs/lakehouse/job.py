@@ -208,7 +208,8 @@ def _accounted(named: NamedJob, run: Run, ledger: Ledger, fingerprint: str) -> R
     record = RunRecord(
         **_told_of(run, started, outputs),
         run_id=run.run_id,
-        fingerprint=fingerprint,
+        # What was told to end before it had read all is not done: no other run has this fingerprint.
+        fingerprint=uuid.uuid4().hex[:24] if run.is_cut_short else fingerprint,
         outcome="failed" if error else "succeeded",
         exit_code=getattr(error, "exit_code", 1) if error else 0,
         message=told(error) if error else "; ".join(f"{key}: {value}" for key, value in run.facts.items()),

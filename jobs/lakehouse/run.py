@@ -69,6 +69,7 @@ class Run:
     repeated: dict[str, int] = field(default_factory=dict)
     staged: list[Staged] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
+    is_cut_short: bool = False
     own_keys: Keys | None = None
     audits: list[Audited] = field(default_factory=list)
     added: dict[str, int] = field(default_factory=dict)
@@ -202,13 +203,8 @@ class Run:
         return waiting_lock(self.lake.locks, table) if table in ADDED_TO else nullcontext()
 
     def publish(
-        self,
-        table: str,
-        rows: DataFrame,
-        write: Write | None = None,
-        rows_in: int | None = None,
-        stay: DataFrame | None = None,
-    ) -> None:
+        self, table: str, rows: DataFrame, write: Write | None = None, rows_in: int | None = None, stay: DataFrame | None = None
+    ) -> None:  # fmt: skip
         """Stage rows for a table, part valid from rejected, and audit the valid ones; the commit comes when the job ends.
 
         Args:

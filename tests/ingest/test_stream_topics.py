@@ -3,9 +3,12 @@
 import json
 import shutil
 import signal
+from _thread import interrupt_main
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from deltalake import DeltaTable
@@ -14,6 +17,8 @@ from pyspark.sql import SparkSession
 from jobs.ingest.messages import starting_offsets
 from jobs.lakehouse.brokers import Reach, stream_options
 from jobs.lakehouse.errors import DataError
+from jobs.lakehouse.inputs import input_versions
+from jobs.lakehouse.job import Result
 from jobs.lakehouse.keys import load_keys
 from jobs.lakehouse.needles import needles_of
 from jobs.lakehouse.personal import opened
@@ -183,6 +188,42 @@ def test_a_broker_that_stops_in_mid_stream_ends_the_run_and_the_next_goes_on(
     )
     clicks.stream(whole)
     assert clicks.ids() == sorted(f"m{number}" for number in range(40))
+
+
+def stopped(clicks: Clicks, condition: Callable[[], Any]) -> Result:
+    """Stream, and tell the process to end as soon as a condition holds."""
+
+    def tell_to_end() -> None:
+        try:
+            wait_until(condition)
+        finally:
+            interrupt_main(signal.SIGTERM)
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        told = pool.submit(tell_to_end)
+        ended = clicks.stream()
+        told.result()
+    return ended
+
+
+def test_a_stream_that_was_told_to_end_is_not_done(spark: SparkSession, broker: Broker, tmp_path: Path) -> None:
+    clicks = Clicks(spark, broker, tmp_path, "stopped", max_offsets_per_trigger=1)
+    clicks.send(*[event(number) for number in range(12)])
+    assert stopped(clicks, clicks.ids).outcome == "done"
+    assert len(clicks.ids()) < 12
+    assert clicks.stream().outcome == "done", "no message is new, and some are not read yet"
+    assert clicks.ids() == sorted(f"m{number}" for number in range(12))
+    assert clicks.stream().outcome == "already done"
+
+
+def test_a_stream_without_end_starts_again_where_nothing_is_new(
+    spark: SparkSession, broker: Broker, tmp_path: Path
+) -> None:
+    clicks = Clicks(spark, broker, tmp_path, "idle", trigger="continuous", interval_seconds=1)
+    for _ in range(2):
+        assert stopped(clicks, lambda: spark.streams.active).outcome == "done"
+    ends = [input_versions(("topics.*",), spark, clicks.settings, (), {})["topics.clicks"] for _ in range(2)]
+    assert ends[0] != ends[1], "however the run before it ended"
 
 
 def test_a_continuous_stream_is_accounted_for_batch_by_batch_until_it_is_told_to_end(

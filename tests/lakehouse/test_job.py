@@ -83,6 +83,17 @@ def test_a_job_runs_again_only_when_something_changed(spark: SparkSession, lake:
     assert table(spark, lake, "gold.marks").count() == 2
 
 
+def test_a_run_that_was_cut_short_is_done_again(spark: SparkSession, lake: Settings) -> None:
+    is_cut_short = iter((True, False))
+
+    def build(run: Run) -> None:
+        run.is_cut_short = next(is_cut_short)
+        run.publish("gold.marks", run.spark.range(1).selectExpr("cast(id as int) as mark").coalesce(1))
+
+    make = NamedJob("insight.make_marks", "Make marks.", Job(writes=("gold.marks",)), build)
+    assert [run_job(spark, lake, make).outcome for _ in range(3)] == ["done", "done", "already done"]
+
+
 @pytest.mark.long
 def test_a_run_may_build_upon_the_last_one_of_the_same_terms_whose_inputs_are_kept(
     spark: SparkSession, lake: Settings
