@@ -55,13 +55,14 @@ def build(run: Run) -> None:
     news = [(source, deliveries) for source, deliveries in zip(feeds, good, strict=True) if deliveries]
     keys = run.keys() if news else None
     loads = [] if keys is None else side_by_side(lambda new: _load(run, keys, *new, now), news)
+    # The vault first: once bronze has a record its file may go, and nothing else has its values and its line.
+    send_sealed(run.publish, [load.written.values for load in loads], [load.written.lines for load in loads])
     for load in loads:
         run.account_for(load.written.row_count)
         if changed_since(run, load.source.bronze_table) is not None and load.written.bronze.isEmpty():
             # All of it was committed by a run that was killed before it could say so.
             continue
         run.publish(load.source.bronze_table, load.written.bronze, Write("append"))
-    send_sealed(run.publish, [load.written.values for load in loads], [load.written.lines for load in loads])
     if taken:
         # What was quarantined may be loaded by now.
         run.publish(DELIVERIES, _as_delivery_rows(run, taken, now), Write("merge"))

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from deltalake import DeltaTable
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 from jobs.__main__ import main
@@ -316,3 +317,20 @@ def test_the_command_line_ends_with_the_code_of_what_was_wrong(
     assert main(["run", "load_files", "--env", "cluster", *place]) == 2
     assert "environment cluster has no key" in capfd.readouterr().err
     assert not (tmp_path / "lake/bronze").exists()
+
+
+def test_where_the_vault_can_not_be_written_bronze_gets_nothing(
+    spark: SparkSession, conf_dir: Path, tmp_path: Path
+) -> None:
+    deliver(tmp_path / "data", "shanghai/first.csv", csv_text(line("guest", phone="13812345678")))
+    deliver(tmp_path / "data", "london/first.csv", csv_text(line("other")))
+    settings, vault = settings_in(tmp_path, "bazaar", conf_dir), tmp_path / "lake/vault"
+    vault.parent.mkdir()
+    vault.write_text("no folder", "utf-8")
+    with pytest.raises(Py4JJavaError):
+        run_job(spark, settings, "ingest.load_files")
+    assert not (tmp_path / "lake/bronze").exists()
+    vault.unlink()
+    run_job(spark, settings, "ingest.load_files")
+    for name in ("bronze/shanghai", "vault/personal_values"):
+        assert DeltaTable(tmp_path / "lake" / name).to_pyarrow_table().num_rows == 1, name
