@@ -14,7 +14,7 @@ from jobs.ingest.drift import DECLARED, KEPT, as_warnings
 from jobs.ingest.records import read_records, with_arrival, with_record_id, with_tokens
 from jobs.ingest.sealing import Written, all_written, send_sealed
 from jobs.ingest.shapes import retyped, shown_name, undeclared
-from jobs.lakehouse.archive import archive_contract
+from jobs.lakehouse.archive import kept_rows
 from jobs.lakehouse.errors import DataError, QualityGateError
 from jobs.lakehouse.files import list_files
 from jobs.lakehouse.job import Job
@@ -99,10 +99,8 @@ def _lost_deliveries(run: Run, source: Source) -> set[str]:
     version, path = changed_since(run, source.bronze_table), run.lake.path(source.bronze_table)
     if version is None or not is_kept(run.spark, path, version):
         return set()
-    archive = run.lake.path(archive_contract(source.bronze_contract).table)
-    kept = [read_table(run.spark, place) for place in (path, archive) if table_version(run.spark, place) is not None]
     lost = read_table(run.spark, path, version).select("_delivery_id").distinct()
-    for rows in kept:
+    for rows in kept_rows(run.spark, run.lake, source.bronze_contract):
         lost = lost.join(rows.select("_delivery_id"), on="_delivery_id", how="left_anti")
     return {row["_delivery_id"] for row in lost.collect()}
 

@@ -40,10 +40,10 @@ def as_records(messages: DataFrame, source: Source, topic: Topic, shape: Shape) 
     )
 
 
-def as_next_offsets(bronze: DataFrame, topic: Topic) -> DataFrame:
-    """One row per partition: the offset after the last message that bronze holds."""
+def as_next_offsets(kept: DataFrame, topic: Topic) -> DataFrame:
+    """One row per partition: the offset after the last message that is kept, in bronze or in its archive."""
     place = F.split("_delivery_id", "/")
-    found = bronze.select(
+    found = kept.select(
         place[0].alias("topic"), place[1].cast("int").alias("partition"), place[2].cast("bigint").alias("offset")
     )
     return found.where(F.col("topic") == topic.name).groupBy("partition").agg((F.max("offset") + 1).alias("offset"))
@@ -52,11 +52,11 @@ def as_next_offsets(bronze: DataFrame, topic: Topic) -> DataFrame:
 def starting_offsets(
     topic: Topic, next_offsets: Mapping[int, int], offsets: Mapping[int, Reach], *, accept_data_loss: bool
 ) -> str:
-    """Where a stream without a checkpoint begins, as Spark's Kafka source wants it told: after what bronze holds.
+    """Where a stream without a checkpoint begins, as Spark's Kafka source wants it told: after what is kept.
 
     Args:
         topic: the topic.
-        next_offsets: by partition, the offset after the last message that bronze holds.
+        next_offsets: by partition, the offset after the last message that is kept, in bronze or in its archive.
         offsets: the reach of every partition now.
         accept_data_loss: whether it begins with the oldest message that is left where the next one was deleted.
 

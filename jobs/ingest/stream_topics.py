@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import reduce
 from itertools import count
 
 from pyspark.errors import StreamingQueryException
@@ -19,6 +20,7 @@ from jobs.ingest.messages import as_next_offsets, as_records, shape_of_messages,
 from jobs.ingest.records import with_arrival, with_tokens
 from jobs.ingest.sealing import all_written, send_sealed
 from jobs.ingest.shapes import Shape
+from jobs.lakehouse.archive import kept_rows
 from jobs.lakehouse.brokers import partition_offsets, stream_options
 from jobs.lakehouse.files import read_text
 from jobs.lakehouse.job import Job
@@ -26,7 +28,7 @@ from jobs.lakehouse.packing import pack_added
 from jobs.lakehouse.run import Run
 from jobs.lakehouse.settings import PrivacySettings
 from jobs.lakehouse.sources import Source, Topic, fed_by
-from jobs.lakehouse.tables import Write, read_table, table_version
+from jobs.lakehouse.tables import Write
 from jobs.lakehouse.vault import PAYLOADS, VALUES
 from jobs.lakehouse.wire_settings import KafkaSettings
 
@@ -127,15 +129,16 @@ def take_batch(run: Run, source: Source, checkpoint: str, batch: DataFrame, batc
 
 
 def _start(run: Run, source: Source, topic: Topic, checkpoint: str, settings: KafkaSettings) -> str:
-    """Where a stream begins that has no checkpoint: after what bronze holds. One that has a checkpoint goes on by that.
+    """Where a stream begins that has no checkpoint: after what bronze and its archive hold. One that has a checkpoint goes on by that.
 
     Where a loss is accepted Spark no longer refuses a topic that was made anew, so it is looked for here in any case.
     """
-    path = run.lake.path(source.bronze_table)
     goes_on = read_text(run.spark, f"{checkpoint}/metadata") is not None and not settings.accept_data_loss
-    if goes_on or table_version(run.spark, path) is None:
+    kept = [] if goes_on else kept_rows(run.spark, run.lake, source.bronze_contract)
+    if not kept:
         return "earliest"
-    held = as_next_offsets(read_table(run.spark, path), topic).select(F.col("partition"), F.col("offset"))
+    places = reduce(DataFrame.union, [rows.select("_delivery_id") for rows in kept])
+    held = as_next_offsets(places, topic).select(F.col("partition"), F.col("offset"))
     next_offsets = {row["partition"]: row["offset"] for row in held.collect()}
     offsets = partition_offsets(run.spark, settings, topic.name)
     return starting_offsets(topic, next_offsets, offsets, accept_data_loss=settings.accept_data_loss)

@@ -28,6 +28,12 @@ def archive_contract(bronze: Contract) -> Contract:
     return replace(bronze, table=f"archive.{name}", grain=f"Left bronze by its age. {bronze.grain}")
 
 
+def kept_rows(spark: SparkSession, lake: Lake, bronze: Contract) -> list[DataFrame]:
+    """The rows of a bronze table and those that left it for the archive, of each table that is there."""
+    places = [lake.path(contract.table) for contract in (bronze, archive_contract(bronze))]
+    return [read_table(spark, place) for place in places if table_exists(spark, place)]
+
+
 def archive(
     spark: SparkSession,
     lake: Lake,

@@ -1,5 +1,6 @@
 """From Kafka to bronze and silver: each message once, poison apart, whatever happens to the stream or the broker."""
 
+import datetime as dt
 import json
 import shutil
 import signal
@@ -15,6 +16,7 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from jobs.ingest.messages import starting_offsets
+from jobs.lakehouse.archive import archive
 from jobs.lakehouse.brokers import Reach, stream_options
 from jobs.lakehouse.errors import DataError
 from jobs.lakehouse.inputs import input_versions
@@ -23,7 +25,8 @@ from jobs.lakehouse.keys import load_keys
 from jobs.lakehouse.needles import needles_of
 from jobs.lakehouse.personal import opened
 from jobs.lakehouse.scan import scan
-from jobs.lakehouse.sources import Topic
+from jobs.lakehouse.sources import Topic, read_sources
+from jobs.lakehouse.tables import Lake
 from jobs.lakehouse.wire_settings import KafkaSettings
 from tests.ingest.clicks import DEVICE, Clicks, event
 from tests.lakes import ledger_of, run_job, settings_in
@@ -163,6 +166,24 @@ def test_a_stream_that_was_killed_between_bronze_and_checkpoint_loses_and_double
     clicks.send(event(10), partition=1)
     clicks.stream()
     assert clicks.ids() == sorted([*everything, "m10"])
+
+
+def test_a_lost_checkpoint_is_made_anew_from_bronze_and_its_archive(
+    spark: SparkSession, broker: Broker, tmp_path: Path
+) -> None:
+    clicks = Clicks(spark, broker, tmp_path, "archived")
+    bronze = read_sources(clicks.conf_dir, "clicks")["clicks"].bronze_contract
+    clicks.send(event(0), event(1))
+    clicks.send(event(2, receivedAt="2025-06-01T00:00:00Z"), partition=1)
+    clicks.stream()
+    # First all of a partition that has fallen silent, then all that there is.
+    for month, new in ((2, event(3, receivedAt="2025-06-01T00:00:00Z")), (7, event(4))):
+        archive(spark, Lake(str(clicks.lake)), bronze, dt.datetime(2025, month, 1), (), 3, "test")
+        shutil.rmtree(clicks.lake / "_checkpoints")
+        clicks.send(new, partition=1)
+        clicks.stream()
+    assert clicks.ids() == ["m4"]
+    assert sorted(row["messageId"] for row in clicks.rows("archive.clicks")) == ["m0", "m1", "m2", "m3"]
 
 
 def test_a_broker_that_stops_in_mid_stream_ends_the_run_and_the_next_goes_on(
