@@ -15,28 +15,32 @@ JOB = Job(reads=("silver.order_lines",), writes=(TABLE,))
 # Why an order is refused whose lines are in several currencies: their sum would be an amount of none. By its beginning it
 # stands for the amount that is missing.
 MIXED = "order_amount_currency_mixed"
+# Why an order is refused whose lines come to more than an amount can hold.
+TOO_LARGE = "order_amount_too_large"
 
 
 def as_orders(lines: DataFrame) -> DataFrame:
     """One row per order; what should be the same in all its lines is taken from the first that arrived.
 
-    An order in several currencies bears the reason why it is refused, and no amount.
+    An order in several currencies, or of more than an amount can hold, bears the reason why it is refused, and no amount.
     """
     first = [
         F.min_by(name, F.struct("arrived_at", "order_line_id")).alias(name)
         for name in ("account_id", "store_id", "channel", "currency_code")
     ]
     is_mixed = F.min("currency_code") != F.max("currency_code")
+    amount = F.sum("line_amount").try_cast("decimal(18,4)")
+    reason = F.when(is_mixed, MIXED).when(amount.isNull(), TOO_LARGE)
     return lines.groupBy("order_id").agg(
         *first,
         F.min("ordered_at").alias("ordered_at"),
         F.min("ordered_date").alias("ordered_date"),
         F.count("*").cast("int").alias("line_count"),
         F.sum("quantity").alias("piece_count"),
-        F.when(~is_mixed, F.sum("line_amount")).cast("decimal(18,4)").alias("order_amount"),
+        F.when(~is_mixed, amount).alias("order_amount"),
         F.every("is_return").alias("is_return"),
         F.min("arrived_at").alias("arrived_at"),
-        F.array_compact(F.array(F.when(is_mixed, F.lit(MIXED)))).alias(REASONS),
+        F.array_compact(F.array(reason)).alias(REASONS),
     )
 
 

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import DataType, DecimalType, IntegralType, TimestampType
+from pyspark.sql.types import DataType, DateType, DecimalType, IntegralType, TimestampType
 
 from jobs.ingest.lookups import with_looked_up
 from jobs.ingest.revisions import TELLER
+from jobs.ingest.times import in_calendar, local_time
 from jobs.lakehouse.contracts import Contract
 from jobs.lakehouse.errors import ConfigurationError, DataError
 from jobs.lakehouse.quality import REASONS, RECORD, UNPARSEABLE
@@ -203,13 +204,8 @@ def _listed(entries: Mapping[str, object]) -> Column:
 
 def _read(told: str | LocalTime, data_type: DataType, time_zone: str) -> tuple[Column, Column]:
     """What a mapping tells, as it came and as its type; null where it can't be read as that."""
-    if isinstance(told, str):
-        raw = F.expr(told)
-        return raw, raw.try_cast(data_type)
-    raw = F.expr(told.local)
-    return raw, _local_time(raw, told, time_zone)
-
-
-def _local_time(raw: Column, told: LocalTime, time_zone: str) -> Column:
-    read = [F.try_to_timestamp(F.trim(raw), F.lit(pattern)) for pattern in told.formats]
-    return F.to_utc_timestamp(F.coalesce(*read), time_zone)
+    if isinstance(told, LocalTime):
+        return F.expr(told.local), local_time(told, time_zone)
+    raw = F.expr(told)
+    typed = raw.try_cast(data_type)
+    return raw, in_calendar(typed) if isinstance(data_type, DateType | TimestampType) else typed

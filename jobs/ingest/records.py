@@ -12,10 +12,12 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from jobs.ingest.deliveries import Delivery, as_one_path
 from jobs.ingest.shapes import file_uri, shown_names, undeclared, undeclared_in_columns, undeclared_in_json
+from jobs.ingest.times import in_calendar, local_time
 from jobs.lakehouse.keys import Keys
 from jobs.lakehouse.personal import TOKENISED, keyed
 from jobs.lakehouse.personal_kinds import PersonalKind
 from jobs.lakehouse.sources import LOOKED_UP, Source
+from jobs.lakehouse.translations import LocalTime
 
 CORRUPT = "_corrupt_record"
 # How a line of CSV is read, wherever it lies.
@@ -195,9 +197,15 @@ def with_arrival(records: DataFrame, source: Source, now: dt.datetime) -> DataFr
 
     It is null where the records tell no time and arrive with what they look up.
     """
+    return records.withColumn("_arrived_at", _arrival(source, now))
+
+
+def _arrival(source: Source, now: dt.datetime) -> Column:
+    if source.arrival_formats:
+        return local_time(LocalTime(local=source.arrival, formats=source.arrival_formats), source.time_zone)
     given = {"now": F.lit(now), LOOKED_UP: F.lit(None)}
     arrival = given[source.arrival] if source.arrival in given else F.expr(source.arrival)
-    return records.withColumn("_arrived_at", arrival.cast("timestamp"))
+    return in_calendar(arrival.try_cast("timestamp"))
 
 
 def with_tokens(records: DataFrame, source: Source, keys: Keys, region: str) -> DataFrame:

@@ -140,6 +140,9 @@ class Source(Part):
     multi_line: bool = True
     time_zone: str = "UTC"
     arrival: str
+    arrival_formats: tuple[str, ...] = Field(
+        (), description="of an arrival that is a wall-clock time of the feed's zone"
+    )
     expect: FeedExpectations = FeedExpectations()
     fields: tuple[SourceField, ...]
     lookups: tuple[Lookup, ...] = ()

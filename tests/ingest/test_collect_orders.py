@@ -8,7 +8,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.features.currency import refuse_other_currencies
-from jobs.ingest.collect_orders import MIXED, as_orders
+from jobs.ingest.collect_orders import MIXED, TOO_LARGE, as_orders
 from jobs.lakehouse.errors import DataError
 from jobs.lakehouse.quality import REASONS, with_reject_reasons
 from tests.ingest.bazaar import csv_text, deliver, feed, line
@@ -41,6 +41,14 @@ def test_an_order_in_two_currencies_is_refused_and_never_summed(spark: SparkSess
     assert found["plain"] == (Decimal(5), "CNY", [])
     assert found["dollars"] == (Decimal(7), "USD", []), "an order in another currency is an order"
     assert found["mixed"] == (None, "CNY", [MIXED])
+
+
+def test_an_order_of_more_than_an_amount_can_hold_is_refused(spark: SparkSession) -> None:
+    lines = [priced("huge", number, "60000000000000", "CNY") for number in (1, 2)]
+    rows = frame_of(spark, "silver.order_lines", *lines, priced("plain", 1, "2", "CNY"))
+    judged = with_reject_reasons(as_orders(rows), contract_of("silver.orders")).collect()
+    found = {row["order_id"]: (row["order_amount"], row[REASONS]) for row in judged}
+    assert found == {"huge": (None, [TOO_LARGE]), "plain": (Decimal(2), [])}
 
 
 def test_product_lines_in_another_currency_than_the_datasets_are_refused_by_number_and_name(
