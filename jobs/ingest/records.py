@@ -20,6 +20,9 @@ from jobs.lakehouse.sources import LOOKED_UP, Source
 from jobs.lakehouse.translations import LocalTime
 
 CORRUPT = "_corrupt_record"
+# A record with more fields than a reader has room for ends the whole run, and the error quotes it. So many are a megabyte of
+# separators alone, and cost a reader eight megabytes.
+MOST_FIELDS = 1_000_000
 # How a line of CSV is read, wherever it lies.
 CSV: dict[str, Any] = {
     "quote": '"',
@@ -27,6 +30,7 @@ CSV: dict[str, Any] = {
     "mode": "PERMISSIVE",
     "columnNameOfCorruptRecord": CORRUPT,
     "maxCharsPerColumn": -1,
+    "maxColumns": MOST_FIELDS,
 }
 
 

@@ -122,6 +122,21 @@ def test_a_record_gives_a_row_by_each_mapping_and_a_broken_one_is_counted_once(
     assert rows(spark, loaded, "silver.trends_rejected", "reasons") == [(["record_unparseable"],)]
 
 
+@pytest.mark.parametrize("multi_line", [True, False])
+def test_a_record_of_very_many_fields_can_not_be_parted_and_the_others_are_read(
+    spark: SparkSession, tmp_path: Path, multi_line: bool
+) -> None:
+    plain = {"arrival": "now", "fields": [{"name": name, "description": name} for name in ("id", "n")], "tables": {}}
+    conf_dir = conf_with(tmp_path, "shop", {"tills": {"files": "*.csv", "multi_line": multi_line, **plain}})
+    settings = settings_in(tmp_path, "shop", conf_dir)
+    deliver(tmp_path / "data", "a.csv", f"id,n\na,1\nb{20_481 * ','}\nc,3\n")
+    deliver(tmp_path / "data", "b.csv", f"n,id,{20_481 * 'x,'}\n")
+    deliver(tmp_path / "data", "c.csv", "id,n\nd,4\n")
+    assert run_job(spark, settings, "ingest.load_files").outcome == "done"
+    told = rows(spark, settings, "bronze.tills", "id", "n", "_is_unparseable")
+    assert told == [("a", "1", False), ("c", "3", False), ("d", "4", False), (None, None, True)]
+
+
 CITIES = "id,city\n1,北京\n2,呼和浩特\n"
 
 
