@@ -33,7 +33,7 @@ def as_records(messages: DataFrame, source: Source, topic: Topic, shape: Shape) 
     place = F.concat_ws("/", F.lit(topic.name), F.col("partition").cast("string"), F.col("offset").cast("string"))
     lines = messages.select(F.col("value").cast("string").alias("value"), place.alias("_delivery_id"))
     is_readable = F.is_valid_utf8("value") & (F.octet_length("value") <= topic.max_message_bytes)
-    strangers = F.when(is_readable, undeclared_in_json(undeclared(shape, source)))
+    strangers = F.when(is_readable, undeclared_in_json(undeclared(shape, source), source))
     lines = lines.withColumn("_undeclared", strangers)
     return parted(lines, source, topic.max_message_bytes).withColumn(
         "_record_id", F.md5(F.concat_ws("\x1f", F.lit(source.source), F.col("_delivery_id")).cast("binary"))

@@ -65,7 +65,9 @@ def _read_files(spark: SparkSession, source: Source, header: tuple[str, ...], de
     if source.format == "json":
         lines = spark.read.text(paths).select(F.regexp_replace("value", "^\ufeff", "").alias("value"), delivery_id)
         told = lines.where(F.trim("value") != "")
-        return parted(told.withColumn("_undeclared", undeclared_in_json(strangers)) if strangers else told, source)
+        return parted(
+            told.withColumn("_undeclared", undeclared_in_json(strangers, source)) if strangers else told, source
+        )
     if source.format == "parquet":
         parsed = spark.read.parquet(*paths)
     else:

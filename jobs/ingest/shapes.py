@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -117,12 +118,12 @@ def spelled(key: str) -> str:
 
 def spelled_keys(keys: Column) -> Column:
     """The same of an array of keys."""
+    return F.transform(keys, _spelled_key)
 
-    def as_step(key: Column) -> Column:
-        quoted = F.concat(F.lit("`"), F.replace(key, F.lit("`"), F.lit("``")), F.lit("`"))
-        return F.when(key.rlike(IN_BACKTICKS), quoted).otherwise(key)
 
-    return F.transform(keys, as_step)
+def _spelled_key(key: Column) -> Column:
+    quoted = F.concat(F.lit("`"), F.replace(key, F.lit("`"), F.lit("``")), F.lit("`"))
+    return F.when(key.rlike(IN_BACKTICKS), quoted).otherwise(key)
 
 
 def steps_of(name: str) -> list[str]:
@@ -131,9 +132,42 @@ def steps_of(name: str) -> list[str]:
     return [step[0] if step[1] is None else step[1].replace("``", "`") for step in steps]
 
 
-def undeclared_in_json(names: list[str]) -> Column:
-    """The undeclared fields of the line `value`, as JSON; null where it has none of them."""
-    return _as_json([json_field(F.col("value"), steps_of(name)).alias(name) for name in names])
+def undeclared_in_json(names: list[str], source: Source) -> Column:
+    """The undeclared fields of the line `value`, as JSON; null where it has none of them.
+
+    A name that may be a value stands in no plan, which others may read: such fields are found as the line is read.
+    """
+    declared = _declared_places(source)
+    hidden = [name for name in names if shown_name(name) == HIDDEN and name not in declared]
+    objects = sorted({tuple(steps_of(name)[:-1]) for name in hidden})
+    maps = [_hidden_fields(list(steps), sorted(declared)) for steps in objects]
+    named = [(F.lit(name), json_field(F.col("value"), steps_of(name))) for name in names if name not in hidden]
+    maps += [F.create_map(*chain.from_iterable(named))] * bool(named)
+    if not maps:
+        return F.lit(None).cast("string")
+    told = F.map_filter(F.map_concat(*maps), lambda _, value: value.isNotNull())
+    return F.nullif(F.to_json(told), F.lit("{}"))
+
+
+def _declared_places(source: Source) -> set[str]:
+    """The names of the declared fields and of the objects that hold them."""
+    names = [field.name.split(".") for field in source.fields]
+    return {".".join(steps[:count]) for steps in names for count in range(1, len(steps) + 1)}
+
+
+def _hidden_fields(above: list[str], declared: list[str]) -> Column:
+    """The undeclared fields of an object of the line `value` whose names may be values, by these names."""
+    held = F.from_json(json_field(F.col("value"), above), "map<string,string>")
+    before = F.lit("".join(f"{spelled(step)}." for step in above))
+
+    def named(key: Column) -> Column:
+        return F.concat(before, _spelled_key(key))
+
+    # A key may stand in an object twice.
+    keys = F.array_distinct(F.map_keys(held))
+    hidden = F.filter(keys, lambda key: named(key).rlike(PERSONAL_NAME) & ~named(key).isin(declared))
+    found = F.map_from_entries(F.transform(hidden, lambda key: F.struct(named(key), F.try_element_at(held, key))))
+    return F.coalesce(found, F.create_map().cast("map<string,string>"))
 
 
 def json_field(text: Column, steps: list[str]) -> Column:
@@ -147,12 +181,9 @@ def json_field(text: Column, steps: list[str]) -> Column:
 
 def undeclared_in_columns(rows: DataFrame, names: list[str]) -> Column:
     """The undeclared columns of a file's rows, as JSON; null where a row has none of them."""
-    return _as_json([rows["`" + name.replace("`", "``") + "`"].cast("string").alias(name) for name in names])
-
-
-def _as_json(fields: list[Column]) -> Column:
-    # Fields that are null are left out.
-    return F.nullif(F.to_json(F.struct(*fields)), F.lit("{}")) if fields else F.lit(None).cast("string")
+    fields = [rows["`" + name.replace("`", "``") + "`"].cast("string").alias(name) for name in names]
+    # Those that are null are left out.
+    return F.nullif(F.to_json(F.struct(*fields)), F.lit("{}"))
 
 
 def file_uri() -> Column:

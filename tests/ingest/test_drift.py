@@ -13,7 +13,17 @@ from jobs.__main__ import main
 from jobs.ingest.deliveries import Delivery, new_deliveries
 from jobs.ingest.mapping import as_mapped
 from jobs.ingest.records import read_records, with_record_id, with_tokens
-from jobs.ingest.shapes import json_field, retyped, shape_of, shown, shown_name, spelled, spelled_keys, steps_of
+from jobs.ingest.shapes import (
+    json_field,
+    retyped,
+    shape_of,
+    shown,
+    shown_name,
+    spelled,
+    spelled_keys,
+    steps_of,
+    undeclared_in_json,
+)
 from jobs.lakehouse.files import list_files
 from jobs.lakehouse.keys import load_keys
 from jobs.lakehouse.personal import opened
@@ -21,6 +31,7 @@ from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.sources import Source
 from tests.lakes import conf_with, run_job, settings_in, table
 from tests.rows import contract_of
+from tests.system.aftermath import events_in
 
 SECRET = "+8613800001234"
 CLICKS: dict[str, Any] = {
@@ -259,7 +270,8 @@ def test_a_key_that_is_a_value_is_named_nowhere(spark: SparkSession, tmp_path: P
     (tmp_path / "data/clicks").mkdir(parents=True)
     chats = {SECRET: "hello", "wang@example.com": 1, "kind": "k", "colour": "red"}
     (tmp_path / "data/clicks/1.json").write_text(json.dumps({"id": "a", "chats": chats}), "utf-8")
-    run_job(spark, settings, "ingest.load_files")
+    with events_in(tmp_path / "events", spark):
+        run_job(spark, settings, "ingest.load_files")
     assert rows_by_id(spark, settings, "bronze.clicks")["a"]["_undeclared_fields"] == ["***", "***", "chats.colour"]
     (told,) = table(spark, settings, "ops.audits").where("not is_met").collect()
     assert told["observed"] == "***, chats.colour"
@@ -267,9 +279,29 @@ def test_a_key_that_is_a_value_is_named_nowhere(spark: SparkSession, tmp_path: P
     assert {field["name"]: field["kind"] for field in delivery["fields"]} == {
         "id": "string", "chats.kind": "string", "chats.colour": "string", "***": "mixed",
     }  # fmt: skip
-    for file in Path(settings.path("lake")).rglob("*"):
+    assert list((tmp_path / "events").iterdir())
+    for file in (path for folder in ("lake", "events") for path in (tmp_path / folder).rglob("*")):
         content = file.read_bytes() if file.is_file() else b""
         assert not [secret for secret in (SECRET, "wang@") if secret.encode() in content], file
+
+
+def test_fields_whose_names_are_values_are_kept_and_told_apart_by_no_plan(spark: SparkSession) -> None:
+    fields = [{"name": name, "description": name} for name in ("id", "chats.kind", "d20250101.n")]
+    source = source_of("s", {**CLICKS, "fields": fields})
+    names = [f"chats.{SECRET}", "chats.colour", "chats.`wang@example.com`", SECRET, "d20250102"]
+    line = (
+        f'{{"id": "a", "chats": {{"{SECRET}": 1, "{SECRET}": {{"x": 2}}, "wang@example.com": null, "kind": "k", "colour": 3}},'
+        ' "13912345678": [4], "d20250101": {"n": 1}, "d20250102": 5}'
+    )
+    lines = spark.createDataFrame([(line,), ("no json",), ('{"chats": 7}',)], "value string")
+    kept = lines.select(undeclared_in_json(names, source).alias("kept"))
+    told = [row["kept"] and json.loads(row["kept"]) for row in kept.collect()]
+    assert told == [
+        {"13912345678": "[4]", "d20250102": "5", f"chats.{SECRET}": "1", "chats.colour": "3"}, None, None,
+    ]  # fmt: skip
+    plan = kept._jdf.queryExecution().analyzed().toString()
+    assert "colour" in plan
+    assert not [name for name in (SECRET, "wang@", "d20250102") if name in plan.partition("LocalRelation")[0]]
 
 
 @pytest.mark.parametrize(
