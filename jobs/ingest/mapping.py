@@ -51,7 +51,7 @@ def mapped_rows(run: Run, table: str) -> tuple[DataFrame, int]:
         raise DataError(f"no feed of dataset {run.dataset} that fills {table} has arrived")
     frames, count = [], 0
     for source, mapping in feeds:
-        bronze = run.read(source.bronze_table)
+        bronze = as_told(run.read(source.bronze_table))
         if mapping.where == "true" and _counts_unparseable(source, mapping, short):
             count += count_rows(run.spark, run.lake.path(source.bronze_table), int(run.inputs[source.bronze_table]))
         else:
@@ -84,8 +84,21 @@ def _with_lookups(run: Run, bronze: DataFrame, source: Source) -> DataFrame:
         other = run.sources[lookup.source]
         if not run.has(other.bronze_table):
             raise DataError(f"feed {source.source} looks up feed {other.source}, of which nothing has arrived")
-        bronze = with_looked_up(bronze, run.read(other.bronze_table), lookup, tells_time)
+        bronze = with_looked_up(bronze, as_told(run.read(other.bronze_table)), lookup, tells_time)
     return bronze
+
+
+def as_told(bronze: DataFrame) -> DataFrame:
+    """The bronze records with null for each blank field, and the fields as they came in `_record`.
+
+    A blank text says nothing: an empty field of CSV is null already, one of JSON or of a database is not, and as a part of an
+    id it would make all that lack it one and the same.
+    """
+    if RECORD in bronze.columns:
+        return bronze
+    fields = [name for name in bronze.columns if not name.startswith("_")]
+    said = {name: F.when(F.trim(F.col(f"`{name}`")) != "", F.col(f"`{name}`")) for name in fields}
+    return bronze.withColumns({**said, RECORD: F.struct(*[F.col(f"`{name}`") for name in fields])})
 
 
 def as_mapped(bronze: DataFrame, source: Source, mapping: TableMapping, contract: Contract) -> DataFrame:
@@ -116,8 +129,6 @@ def as_mapped(bronze: DataFrame, source: Source, mapping: TableMapping, contract
         if name in is_translated:
             translated.append(F.when(read.is_translated, F.lit(name)))
     reasons += _lacking(source)
-    looked_up = {name for lookup in source.lookups for name in lookup.fields}
-    fields = [name for name in bronze.columns if not name.startswith("_") and name not in looked_up]
     arrived_at = F.col("_arrived_at")
     can_be_deleted = source.table is not None and DELETED.name in bronze.columns
     is_deleted = F.coalesce(DELETED.name, F.lit(False)) if can_be_deleted else F.lit(False)
@@ -128,13 +139,13 @@ def as_mapped(bronze: DataFrame, source: Source, mapping: TableMapping, contract
     found = F.array_compact(F.array(*reasons).cast("array<string>"))
     if TRANSLATED in types:
         columns.append(F.array_compact(F.array(*translated).cast("array<string>")).alias(TRANSLATED))
-    return bronze.select(
+    return as_told(bronze).select(
         *columns,
         F.lit(source.source).alias("source"),
         arrived_at.alias("arrived_at"),
         F.col("_record_id"),
         F.when(F.col("_is_unparseable"), F.array(F.lit(UNPARSEABLE))).otherwise(found).alias(REASONS),
-        F.struct(*fields).alias(RECORD),
+        F.col(RECORD),
         *([is_deleted.alias(DELETED.name), _teller(source)] if can_be_deleted else []),
     )
 
@@ -148,13 +159,14 @@ def _lacking(source: Source) -> list[Column]:
     if not source.topic and source.format != "json":
         return []
     required = [field.column for field in source.fields if not field.is_optional and not field.personal]
-    return [F.when(F.col(f"`{name}`").isNull(), F.lit(f"{name}_missing")) for name in required]
+    return [F.when(F.col(f"{RECORD}.`{name}`").isNull(), F.lit(f"{name}_missing")) for name in required]
 
 
 def _teller(source: Source) -> Column:
     """Which row of the feed's table a record was told by."""
     assert source.table is not None
-    return F.concat_ws("\x1f", F.lit(source.source), *source.table.key).alias(TELLER)
+    key = [F.col(f"{RECORD}.`{name}`") for name in source.table.key]
+    return F.concat_ws("\x1f", F.lit(source.source), *key).alias(TELLER)
 
 
 def _union(one: DataFrame, other: DataFrame) -> DataFrame:

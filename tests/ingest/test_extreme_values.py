@@ -13,12 +13,13 @@ from pyspark.sql.types import ArrayType, BinaryType, MapType, StructType
 from jobs.ingest.clean_events import with_event_date
 from jobs.ingest.clean_order_lines import with_line_facts
 from jobs.ingest.lookups import with_looked_up
-from jobs.ingest.mapping import as_mapped
+from jobs.ingest.mapping import as_mapped, as_told
 from jobs.ingest.records import with_arrival
+from jobs.ingest.revisions import TELLER
 from jobs.ingest.times import in_calendar
 from jobs.lakehouse.contracts import read_contracts
 from jobs.lakehouse.local_rows import local_rows
-from jobs.lakehouse.quality import REASONS, with_reject_reasons
+from jobs.lakehouse.quality import REASONS, RECORD, with_reject_reasons
 from jobs.lakehouse.sources import LOOKED_UP, Source, read_sources
 from tests.rows import CONF_DIR, NOON, contract_of, frame_of, order_line, row_of
 
@@ -83,11 +84,11 @@ def evaluate(rows: DataFrame) -> None:
 def test_no_value_of_a_feed_ends_the_run_that_reads_it(spark: SparkSession, dataset: str, feed: str) -> None:
     sources = read_sources(CONF_DIR, dataset)
     source = sources[feed]
-    bronze = found = bronze_of(extremes(spark, columns_of(source)), source)
+    bronze = found = as_told(bronze_of(extremes(spark, columns_of(source)), source))
     evaluate(bronze)
     for lookup in source.lookups:
         other = sources[lookup.source]
-        known = bronze_of(extremes(spark, columns_of(other)), other)
+        known = as_told(bronze_of(extremes(spark, columns_of(other)), other))
         found = with_looked_up(found, known, lookup, source.arrival != LOOKED_UP)
     for table, mappings in source.tables.items():
         contract = contract_of(f"silver.{table}")
@@ -96,6 +97,32 @@ def test_no_value_of_a_feed_ends_the_run_that_reads_it(spark: SparkSession, data
             rows = as_mapped(found, source, mapping, contract)
             judged = with_reject_reasons(DERIVED[table](rows) if table in DERIVED else rows, contract)
             evaluate(judged)
+
+
+@pytest.mark.parametrize(("dataset", "feed"), FEEDS.values())
+def test_a_blank_field_says_what_a_missing_one_says(spark: SparkSession, dataset: str, feed: str) -> None:
+    """So none becomes a part of an id, which all records without it would share."""
+    source = read_sources(CONF_DIR, dataset)[feed]
+    columns = columns_of(source)
+    blank = local_rows(
+        spark, [[text] * len(columns) for text in (None, "", "  ")], ", ".join(f"`{name}` string" for name in columns)
+    )
+    looked_up = {name: F.lit(None).cast("string") for lookup in source.lookups for name in lookup.fields}
+    bronze = as_told(bronze_of(blank, source)).withColumns({"_arrived_at": F.lit(NOON), **looked_up})
+    for table, mappings in source.tables.items():
+        for mapping in mappings:
+            mapped = as_mapped(bronze, source, mapping, contract_of(f"silver.{table}")).drop(RECORD, REASONS, TELLER)
+            assert len({str(row) for row in mapped.collect()}) == 1, table
+            assert len(set(bronze.select(F.expr(mapping.where)).collect())) == 1, table
+
+
+def test_an_event_of_nobody_has_no_account(spark: SparkSession) -> None:
+    source = read_sources(CONF_DIR, "world")["app_events"]
+    events = [row_of(source.bronze_contract, userId=user, _is_unparseable=False) for user in ("", " ", "A1")]
+    bronze = frame_of(spark, source.bronze_contract, *events)
+    rows = as_mapped(bronze, source, source.tables["events"][0], contract_of("silver.events")).collect()
+    assert [row["account_id"] for row in rows] == [None, None, "web_accounts:A1"]
+    assert [row[RECORD]["userId"] for row in rows] == ["", " ", "A1"], "as it came"
 
 
 @pytest.mark.parametrize("table", [name for name, known in read_contracts(CONF_DIR).items() if known.row_rules])
