@@ -130,7 +130,7 @@ def repaired_visitors(footfall: DataFrame, time_zone: str) -> DataFrame:
     local = F.from_utc_timestamp("counted_at", time_zone)
     counts = footfall.select(
         "store_id",
-        "source",
+        "counter_id",
         "counted_at",
         F.weekday(local).alias("weekday"),
         F.hour(local).alias("hour"),
@@ -139,12 +139,12 @@ def repaired_visitors(footfall: DataFrame, time_zone: str) -> DataFrame:
     )
     found = repaired_counts(
         counts,
-        ["store_id", "source", "counted_at"],
-        ["store_id", "source", "weekday", "hour"],
-        ["store_id", "source", "day"],
+        ["store_id", "counter_id", "counted_at"],
+        ["store_id", "counter_id", "weekday", "hour"],
+        ["store_id", "counter_id", "day"],
         FEWEST_HOURS,
     )
-    hour_key = F.concat_ws("|", "store_id", F.date_format("counted_at", "yyyy-MM-dd HH:mm:ss"), "source")
+    hour_key = F.concat_ws("|", "store_id", F.date_format("counted_at", "yyyy-MM-dd HH:mm:ss"), "counter_id")
     evidence = F.lit("the store's same hour on the same weekday, and the day's other hours")
     return as_repairs(found.withColumn("row_key", hour_key), "footfall", "visitor_count", F.col("method"), evidence)
 

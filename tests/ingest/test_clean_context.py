@@ -1,4 +1,4 @@
-"""Credit as it was known: a correction of an older quarter leaves a newer score what it is."""
+"""Credit as it was known: a correction of an older quarter leaves a newer score what it is. Counters of one store count by themselves."""
 
 import datetime as dt
 import random
@@ -8,9 +8,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.ingest.cleaning import in_order_of_arrival
+from jobs.ingest.mapping import as_mapped
 from jobs.lakehouse.quality import DUPLICATE, RECORD, with_reject_reasons
-from tests.rows import Row, contract_of, frame_of, row_of
+from jobs.lakehouse.sources import read_sources
+from tests.rows import CONF_DIR, Row, contract_of, frame_of, row_of
 
+KIOSKS = read_sources(CONF_DIR, "world")["kiosks"]
 FIRST, SECOND = dt.datetime(2024, 3, 31), dt.datetime(2024, 6, 30)
 
 
@@ -64,3 +67,23 @@ def test_a_correction_of_an_older_quarter_does_not_hide_a_newer_score(spark: Spa
 def test_a_score_of_no_time_is_refused(spark: SparkSession) -> None:
     (row,) = cleaned(spark, told(600, None, "2024-05-15")).collect()
     assert row["_reject_reasons"] == ["scored_at_missing"]
+
+
+def kiosk_hour(kiosk: str, users: str, sent_at: str) -> Row:
+    """A record of bronze: what a kiosk counted in one hour."""
+    told = {"kiosk": kiosk, "hour": "2025-03-01 10:00:00", "users": users, "sent_at": sent_at}
+    arrived_at = dt.datetime.fromisoformat(sent_at)
+    return row_of(KIOSKS.bronze_contract, **told, _arrived_at=arrived_at, _is_unparseable=False)
+
+
+def test_two_kiosks_of_a_store_count_beside_each_other_and_each_is_corrected_by_itself(spark: SparkSession) -> None:
+    contract, (mapping,) = contract_of("silver.footfall"), KIOSKS.tables["footfall"]
+    hours = [
+        kiosk_hour("S001-K1", "7", "2025-03-01 11:00:00"),
+        kiosk_hour("S001-K2", "3", "2025-03-01 11:05:00"),
+        kiosk_hour("S001-K1", "8", "2025-03-02 11:00:00"),
+    ]
+    rows = as_mapped(frame_of(spark, KIOSKS.bronze_contract, *hours), KIOSKS, mapping, contract)
+    counted = in_order_of_arrival(with_reject_reasons(rows, contract), contract).where("superseded_at is null")
+    found = {(row["store_id"], row["counter_id"]): row["visitor_count"] for row in counted.collect()}
+    assert found == {("S001", "kiosks:S001-K1"): 8, ("S001", "kiosks:S001-K2"): 3}

@@ -27,7 +27,14 @@ def feed(files: str, names: tuple[str, ...], tables: dict[str, Any], **more: Any
     return {"files": files, "arrival": NOON, "fields": declared, "tables": tables, **more}
 
 
-FOOTFALL = {"columns": {"store_id": "store", "counted_at": "try_to_timestamp(hour)", "visitor_count": "count"}}
+FOOTFALL = {
+    "columns": {
+        "store_id": "store",
+        "counted_at": "try_to_timestamp(hour)",
+        "counter_id": "'door'",
+        "visitor_count": "count",
+    }
+}
 FEEDS = {
     "counters": feed("counters/*.parquet", ("store", "hour", "count"), {"footfall": FOOTFALL}, format="parquet"),
     "kiosks": feed(

@@ -101,11 +101,11 @@ def test_a_region_is_that_of_the_other_stores_of_the_city(spark: SparkSession) -
     assert (row["row_key"], row["repaired"], row["confidence"]) == ("4", "Centre", pytest.approx(2 / 3))
 
 
-def counted(day: int, hour: int, visitors: int | None, source: str = "footfall") -> Row:
+def counted(day: int, hour: int, visitors: int | None, counter: str = "footfall") -> Row:
     return row_of(
         "silver.footfall",
         store_id="s",
-        source=source,
+        counter_id=counter,
         counted_at=local(f"2025-03-{day:02} {hour:02}:00"),
         visitor_count=visitors,
     )
@@ -118,7 +118,7 @@ def test_a_silent_counter_is_told_by_the_weekday_the_hour_and_the_day(spark: Spa
     busy = [counted(24, hour, None if hour == 13 else count * 3 // 2) for hour, count in hours.items()]
     silent = [counted(31, hour, None if hour != 10 else 10) for hour in hours]
     # The store's kiosk counts otherwise, and is silent once.
-    kiosk = [counted(day, 10, 2 if day < 31 else None, "kiosks") for day in (3, 10, 17, 24, 31)]
+    kiosk = [counted(day, 10, 2 if day < 31 else None, "kiosks:s-K1") for day in (3, 10, 17, 24, 31)]
     repairs = repaired_visitors(frame_of(spark, "silver.footfall", *usual, *busy, *silent, *kiosk), SHANGHAI)
     found = {row["row_key"]: (row["repaired"], row["method"]) for row in repairs.collect()}
     assert found == {
@@ -126,7 +126,7 @@ def test_a_silent_counter_is_told_by_the_weekday_the_hour_and_the_day(spark: Spa
         "s|2025-03-31 03:00:00|footfall": ("20", "median_by_group"),
         "s|2025-03-31 04:00:00|footfall": ("30", "median_by_group"),
         "s|2025-03-31 05:00:00|footfall": ("40", "median_by_group"),
-        "s|2025-03-31 02:00:00|kiosks": ("2", "median_by_group"),
+        "s|2025-03-31 02:00:00|kiosks:s-K1": ("2", "median_by_group"),
     }
     assert {row["confidence"] > 0.9 for row in repairs.collect()} == {True}
 
