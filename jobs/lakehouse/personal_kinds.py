@@ -33,6 +33,7 @@ CHECK_CHARACTERS = "10X98765432"
 DATE = re.compile(
     r"([0-9]{4})(?:([0-9]{2})([0-9]{2})|[-/. 年] ?([0-9]{1,2})[-/. 月] ?([0-9]{1,2})日?)(?:[ T]00:00(?::00(?:\.0+)?)?)?"
 )
+MOBILE_DIGITS = 11  # in China; of so many, seven may be shown
 HEXADECIMAL_ID_LENGTHS = range(14, 129)  # an IMEI without its check digit to a 512-bit hash
 # Steps of an address that lie below a city; a city's own name has none of them.
 CITY = re.compile(r"(?:(?![省市区县镇乡村路街巷弄号])[㐀-鿿]){2,8}市")
@@ -176,7 +177,11 @@ def masked(kind: PersonalKind, value: str) -> str:
 
 def _masked_phone(value: str) -> str:
     national = re.sub(r"^\+86", "", value)
-    return f"{national[:3]}****{national[-4:]}" if len(national) >= 9 else "****"
+    digits = sum(map(str.isdigit, national))
+    if digits >= MOBILE_DIGITS:
+        return f"{national[:3]}****{national[-4:]}"
+    # With seven digits of nine known, the others are soon tried.
+    return f"****{national[-2:]}" if digits >= 9 else "****"
 
 
 def _masked_email(value: str) -> str:
