@@ -38,10 +38,11 @@ DELIVERIES = "ops.deliveries"
 
 @dataclass(frozen=True)
 class Load:
-    """What the new files of one feed bring."""
+    """What the new files of one feed bring, and how many of their records bronze holds already."""
 
     source: Source
     written: Written
+    held: int
 
 
 def build(run: Run) -> None:
@@ -58,8 +59,8 @@ def build(run: Run) -> None:
     # The vault first: once bronze has a record its file may go, and nothing else has its values and its line.
     send_sealed(run.publish, [load.written.values for load in loads], [load.written.lines for load in loads])
     for load in loads:
-        run.account_for(load.written.row_count)
-        if changed_since(run, load.source.bronze_table) is not None and load.written.bronze.isEmpty():
+        run.account_for(load.written.row_count, {load.source.bronze_table: load.held})
+        if load.held and load.held == load.written.row_count:
             # All of it was committed by a run that was killed before it could say so.
             continue
         run.publish(load.source.bronze_table, load.written.bronze, Write("append"))
@@ -77,8 +78,11 @@ def _load(run: Run, keys: Keys, source: Source, deliveries: list[Delivery], now:
         return with_record_id(with_tokens(records, source, keys, run.settings.calendar.phone_region), source)
 
     written = all_written(plain, made_of, source, keys, run.lake.staging_path(run.job, source.bronze_table))
-    fresh = written._replace(bronze=_without_committed(run, source, written.bronze))
-    return Load(source, fresh)
+    table = source.bronze_table
+    if table_version(run.spark, run.lake.path(table)) in (None, run.left.get(table)):
+        return Load(source, written, 0)
+    fresh = _without_committed(run, source, written.bronze)
+    return Load(source, written._replace(bronze=fresh), written.row_count - fresh.count())
 
 
 def _new_deliveries(run: Run, source: Source, known: Mapping[str, KnownDelivery]) -> list[Delivery]:
@@ -118,12 +122,11 @@ def _known(run: Run) -> dict[str, dict[str, KnownDelivery]]:
 
 
 def _without_committed(run: Run, source: Source, bronze: DataFrame) -> DataFrame:
-    """The rows less those of files that an earlier run committed to bronze before it was killed."""
-    path = run.lake.path(source.bronze_table)
-    if table_version(run.spark, path) is None:
-        return bronze
-    committed = read_table(run.spark, path).select("_delivery_id").distinct()
-    return bronze.join(F.broadcast(committed), on="_delivery_id", how="left_anti")
+    """The rows less those of files that a run committed to bronze before it was killed, wherever they lie by now."""
+    for rows in kept_rows(run.spark, run.lake, source.bronze_contract):
+        committed = rows.select("_delivery_id").distinct()
+        bronze = bronze.join(F.broadcast(committed), on="_delivery_id", how="left_anti")
+    return bronze
 
 
 def _refuse_if_too_many_are_bad(taken: list[Delivery], settings: IngestSettings) -> None:

@@ -118,13 +118,15 @@ def take_batch(run: Run, source: Source, checkpoint: str, batch: DataFrame, batc
         return with_tokens(records, source, keys, run.settings.calendar.phone_region)
 
     written = all_written(plain, made_of, source, keys, run.lake.staging_path(run.job, source.bronze_table))
-    run.account_for(written.row_count)
     send_sealed(run.add, [written.values], [written.lines])
     # A checkpoint made anew counts its batches from 0 again, and must not be taken for the old one.
     stream_id = json.loads(read_text(run.spark, f"{checkpoint}/metadata") or "{}").get("id", "")
     transaction = f"{run.job}/{source.bronze_table}/{stream_id}"
     write = Write("append", transaction=transaction, transaction_version=batch_id)
+    before = run.added.get(source.bronze_table, 0)
     run.add(source.bronze_table, written.bronze, write)
+    held = written.row_count - (run.added[source.bronze_table] - before)
+    run.account_for(written.row_count, {source.bronze_table: held})
     return shape
 
 

@@ -16,9 +16,9 @@ from rich.table import Table
 
 from jobs.lakehouse.chain import run_chain
 from jobs.lakehouse.errors import ConfigurationError, LakehouseError
-from jobs.lakehouse.foreseen import as_foreseen
+from jobs.lakehouse.foreseen import as_foreseen, told
 from jobs.lakehouse.inputs import has_feeds
-from jobs.lakehouse.job import NamedJob, Result, told
+from jobs.lakehouse.job import NamedJob, Result
 from jobs.lakehouse.session import open_session, pin_time_zone
 from jobs.lakehouse.settings import Settings, load_settings
 

@@ -10,11 +10,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from pyspark.errors import PySparkException
+
 from jobs.lakehouse.errors import FullDiskError, LakehouseError, LostFilesError
 from jobs.lakehouse.settings import Settings
 from jobs.lakehouse.wires import as_wire_fault, told_of
 
 FULL = re.compile(r"No space left on device|Disk quota exceeded")
+QUOTED_VALUE = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|\S*@\S*|[+0-9][0-9 .()-]{4,}|[^\x00-\x7f…]+")
 # A part of a checkpoint, as Spark and the file systems say that it is not there.
 CHECKPOINT = r"[^\s'\":]*/_checkpoints[^\s'\":]*"
 LOST = re.compile(
@@ -34,13 +37,13 @@ def as_foreseen(error: Exception, settings: Settings) -> Exception:
     place, free = fullest_place(settings)
     is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if is_full or free < NOTHING_FREE_BYTES or FULL.search(said):
-        told = (
+        full = (
             f"{place} is full, {free:,} bytes are left"
             if free < LEAST_FREE_BYTES
             else "a worker is full, not the driver's"
         )
         return FullDiskError(
-            f"the disk of {told} ({type(error).__name__}). Make room (python -m jobs vacuum frees what no version needs), and give "
+            f"the disk of {full} ({type(error).__name__}). Make room (python -m jobs vacuum frees what no version needs), and give "
             "the same command again: what was committed stays, the rest is not to be seen"
         )
     if lost := LOST.search(said):
@@ -49,6 +52,17 @@ def as_foreseen(error: Exception, settings: Settings) -> Exception:
             " clean-up jobs off the folders of a lake that begin with an underscore, and give the same command again"
         )
     return as_wire_fault(error, settings)
+
+
+def told(error: Exception) -> str:
+    """The first lines of an error, as the ledger keeps it.
+
+    The suite's own errors name files, tables and settings. Those of others may quote a value, so that what stands in
+    quotes, long numbers, mail addresses and letters of other scripts are left out; standard error has them whole.
+    """
+    text = error.getMessage() if isinstance(error, PySparkException) and error.getMessage() else str(error)
+    shown = text if isinstance(error, LakehouseError) else QUOTED_VALUE.sub("…", text)
+    return f"{type(error).__name__}: {shown}"[:2000]
 
 
 def fullest_place(settings: Settings) -> tuple[str, int]:

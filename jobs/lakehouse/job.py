@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from jobs.lakehouse.contracts import Contract, read_contracts
 from jobs.lakehouse.days import utc_now
-from jobs.lakehouse.errors import LakehouseError
 from jobs.lakehouse.files import delete_folder, folder_exists
-from jobs.lakehouse.foreseen import as_foreseen
+from jobs.lakehouse.foreseen import as_foreseen, told
 from jobs.lakehouse.inputs import MODELS, TRUTH, feeds_of, has_feeds, input_versions, world_mark, written_names
 from jobs.lakehouse.ledger import AUDITS, RUNS, Ledger, Output, RunRecord, TableVersion
 from jobs.lakehouse.locks import locked
@@ -35,7 +33,6 @@ from jobs.lakehouse.vault import ADDED_TO
 from jobs.lakehouse.version import VERSION
 
 Build = Callable[[Run], None]
-QUOTED_VALUE = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|\S*@\S*|[+0-9][0-9 .()-]{4,}|[^\x00-\x7f…]+")
 
 
 @dataclass(frozen=True)
@@ -203,6 +200,8 @@ def _accounted(named: NamedJob, run: Run, ledger: Ledger, fingerprint: str) -> R
             delete_folder(run.spark, f"{run.lake.root}/_staging/{run.job}")
         except Exception as caught:
             error = as_foreseen(caught, run.settings)
+            with suppress(Exception):
+                outputs = run.take_added()  # what the batches of a stream have committed stays
             error.__cause__ = None if error is caught else caught
         peak = memory.reset()
     record = RunRecord(
@@ -255,17 +254,6 @@ def _told_of(run: Run, started: dt.datetime, outputs: list[Output]) -> dict[str,
         "product_version": VERSION,
         "terms_hash": run.terms,
     }
-
-
-def told(error: Exception) -> str:
-    """The first lines of an error, as the ledger keeps it.
-
-    The suite's own errors name files, tables and settings. Those of others may quote a value, so that what stands in
-    quotes, long numbers, mail addresses and letters of other scripts are left out; standard error has them whole.
-    """
-    text = error.getMessage() if isinstance(error, PySparkException) and error.getMessage() else str(error)
-    shown = text if isinstance(error, LakehouseError) else QUOTED_VALUE.sub("…", text)
-    return f"{type(error).__name__}: {shown}"[:2000]
 
 
 def _fingerprint(

@@ -164,7 +164,8 @@ class Run:
             repeated: by table, how many of them it holds already, where nothing that is published tells.
         """
         self.rows_accounted += rows
-        self.repeated.update(repeated or {})
+        for table, count in (repeated or {}).items():
+            self.repeated[table] = self.repeated.get(table, 0) + count
 
     def keep(self, resource: AbstractContextManager[R]) -> R:
         """Open what the run's frames read from; it is closed when all is committed, or when the run has failed."""
@@ -191,7 +192,13 @@ class Run:
         """What was added since this was last asked."""
         added, self.added = self.added, {}
         versions = {table: table_version(self.spark, self.lake.path(table)) for table in added}
-        return [Output(table, version, added[table]) for table, version in versions.items() if version is not None]
+        told = [Output(table, version, added[table]) for table, version in versions.items() if version is not None]
+        return self._with_repeated(told)
+
+    def _with_repeated(self, outputs: list[Output]) -> list[Output]:
+        """The outputs with what their tables held already, which is told once."""
+        held = self.repeated
+        return [replace(told, rows_deduplicated=told.rows_deduplicated + held.pop(told.table, 0)) for told in outputs]
 
     def _writable(self, table: str) -> Contract:
         if not any(fnmatchcase(table, pattern) for pattern in self.writes):
@@ -256,10 +263,7 @@ class Run:
         layers = groupby(self.staged, key=lambda staged: split_table(staged.contract.table)[0])
         written = [output for _, group in layers for output in side_by_side(self._commit_valid, group)]
         left = self._left_as_they_are({output.table for output in (*written, *added)})
-        return [
-            replace(found, rows_deduplicated=found.rows_deduplicated + self.repeated.get(found.table, 0))
-            for found in (*written, *added, *left)
-        ]
+        return [*added, *self._with_repeated([*written, *left])]
 
     def _left_as_they_are(self, written: set[str]) -> list[Output]:
         """The declared tables that this run found nothing to add to: their newest version is good.

@@ -13,6 +13,7 @@ from tests.system.corner_shop import (
     tables_of,
     transactions_committed_twice,
     unaccounted_versions,
+    unbalanced_runs,
 )
 
 
@@ -25,6 +26,7 @@ def test_append_insert_and_replace_survive_kills(shop: CornerShop, killed_ingest
     assert differences(lake, undisturbed, written) == {}
     assert transactions_committed_twice(lake) == deliveries_committed_twice(lake) == []
     assert unaccounted_versions(lake) == []
+    assert unbalanced_runs(lake) == []
 
 
 @pytest.mark.long
