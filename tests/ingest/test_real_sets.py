@@ -100,10 +100,10 @@ def test_olist_money_adds_up_to_the_centavo(olist: RealSet) -> None:
 
 
 def test_olist_reviews_keep_their_line_breaks(olist: RealSet) -> None:
-    """Each text is the raw file's to the letter, its line breaks as line feeds, and 3,852 of them have several lines."""
+    """Each text that is not blank is the raw file's to the letter, its line breaks as line feeds; 3,852 have several lines."""
     joined = "FROM silver_reviews s JOIN reviews r ON s.review_id = 'reviews:' || r.review_id || ':' || r.order_id"
     different = " OR ".join(
-        f"s.{told} IS DISTINCT FROM replace(r.{raw}, chr(13) || chr(10), chr(10))"
+        f"s.{told} IS DISTINCT FROM CASE WHEN trim(r.{raw}) <> '' THEN replace(r.{raw}, chr(13) || chr(10), chr(10)) END"
         for told, raw in (("review_text", "review_comment_message"), ("review_title", "review_comment_title"))
     )
     rows, wrong, with_breaks = olist.one(
