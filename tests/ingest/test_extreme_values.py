@@ -80,6 +80,7 @@ def evaluate(rows: DataFrame) -> None:
     rows.write.format("noop").mode("overwrite").save()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("dataset", "feed"), FEEDS.values())
 def test_no_value_of_a_feed_ends_the_run_that_reads_it(spark: SparkSession, dataset: str, feed: str) -> None:
     sources = read_sources(CONF_DIR, dataset)
@@ -99,6 +100,7 @@ def test_no_value_of_a_feed_ends_the_run_that_reads_it(spark: SparkSession, data
             evaluate(judged)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("dataset", "feed"), FEEDS.values())
 def test_a_blank_field_says_what_a_missing_one_says(spark: SparkSession, dataset: str, feed: str) -> None:
     """So none becomes a part of an id, which all records without it would share."""
