@@ -50,9 +50,9 @@ def till_line(shop: str, draw: random.Random, day: str) -> str:
     return line(
         f"{shop}-{draw.randrange(8)}",
         line_no=draw.choice("12"),
-        ordered_at=draw.choice(["2025-01-01 08:00:00", "01/01/2025 23:30"] * 4 + ["2025-02-31 10:00:00"]),
+        ordered_at=draw.choice(["2025-01-01 08:00:00"] * 6 + ["01/01/2025 23:30"] * 2 + ["2025-02-31 10:00:00"]),
         phone=draw.choice(["", f"138 {shop} 5678", f"+86138{shop}5678", f"139{shop}0001"]),
-        sku=f"{shop}-{draw.choice('ab')}",
+        sku=f"{shop}-{draw.choice('aaab')}",
         quantity=draw.choice(["1", "2", "-1"] * 4 + ["x", "0"]),
         price=draw.choice(["1.50", "2.00"] * 4 + ["abc", "-1"]),
         exported_at=f"{day} 0{draw.randrange(2)}:00:00",
@@ -164,11 +164,9 @@ def test_days_in_any_order_give_the_silver_of_one_load(
 
 
 def test_the_days_have_what_could_make_a_difference(at_once: Path) -> None:
-    """Rows in every table but one, rejected ones with each kind of reason, revisions, repeated clicks."""
+    """Rows in every table, rejected ones with each kind of reason, revisions, repeated clicks."""
     rows = {name: opened(at_once, name).to_pyarrow_table().to_pylist() for name in silver_of(at_once)}
-    assert {name for name, told in rows.items() if not told} == {"silver.order_flags"}, (
-        "no order of such shops is for show"
-    )
+    assert [name for name, told in rows.items() if not told] == []
     assert max(row["revision"] for row in rows["silver.order_lines"]) > 2
     assert any(row["is_repeated_click"] for row in rows["silver.event_flags"])
     reasons = {reason for row in rows["silver.order_lines_rejected"] for reason in row["reasons"]}
