@@ -170,18 +170,14 @@ def return_scores(
     true = honest.join(persons.where("is_return_abuser").select("person_id"), on="person_id", how="left_semi")
     marked = lines.join(order_flags.where("is_abnormal_return").select("order_id"), on="order_id", how="left_semi")
     found = honest.join(marked.select("account_id").distinct(), on="account_id", how="left_semi")
-    is_judged = F.col("lines") >= least_lines
-    judged, every = (
-        mark_scores(
-            true.where(kept).select(as_id("account_id")), found.where(kept).select(as_id("account_id")),
-            "abnormal returns", level, goal, note,
-        )
-        for kept, level, goal, note in (
-            (is_judged, "accounts", GOAL, f"accounts with {least_lines} lines or more"),
-            (F.lit(True), "all accounts", None, "with however few lines"),
-        )
-    )  # fmt: skip
-    return [*judged, *[score for score in every if score.metric.endswith("recall")]]
+
+    def scored(kept: Column, level: str, goal: float | None, note: str) -> list[Score]:
+        true_ids, found_ids = (rows.where(kept).select(as_id("account_id")) for rows in (true, found))
+        return mark_scores(true_ids, found_ids, "abnormal returns", level, goal, note)
+
+    judged = scored(F.col("lines") >= least_lines, "accounts", GOAL, f"accounts with {least_lines} lines or more")
+    _, recall_of_all = scored(F.lit(True), "all accounts", None, "with however few lines")
+    return [*judged, recall_of_all]
 
 
 def repaired_columns(holes: DataFrame, repairs: DataFrame) -> DataFrame:

@@ -80,6 +80,7 @@ def _load(run: Run, keys: Keys, source: Source, deliveries: list[Delivery], now:
     written = all_written(plain, made_of, source, keys, run.lake.staging_path(run.job, source.bronze_table))
     table = source.bronze_table
     if table_version(run.spark, run.lake.path(table)) in (None, run.left.get(table)):
+        # Nothing of a run that was killed can lie in it.
         return Load(source, written, 0)
     fresh = _without_committed(run, source, written.bronze)
     return Load(source, written._replace(bronze=fresh), written.row_count - fresh.count())

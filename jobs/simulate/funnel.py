@@ -30,6 +30,7 @@ from jobs.simulate.visits import (
     message_ids,
     millis,
     networks,
+    order_keys,
     order_sources,
     repeated_clicks,
     visit_events,
@@ -58,7 +59,8 @@ MORE_FOR_A_LINE = 0.5  # of that time, what each line but the first takes beside
 CART_SHARE = 0.5  # of the time from the first look to the completion, while the cart is filled
 ADDED_AFTER = 0.6  # of the time that a line takes, what goes by before it is added
 CHECKOUT_TO_GO, PAYING_TO_GO = 0.4, 0.15  # of the time from the first look, what is to go then
-COMPLETED_PLACE = 2 * MOST_LINES + 2  # behind a look and an adding for each line, the checkout and the payment
+# In an order's span, behind a look and an adding for each line.
+CHECKOUT_PLACE, PAYING_PLACE, COMPLETED_PLACE = range(2 * MOST_LINES, 2 * MOST_LINES + 3)
 TELLS_PAYMENT_SHARE = 0.6  # of the orders; the others pay as they did before
 DROP_OFF_SCHEMA = (
     "person_id long, first_message long, last_message long, node long, cause long, product long, ended_at timestamp_ntz"
@@ -179,16 +181,11 @@ def order_events(settings: WorldSettings, known: Contacts, placed: Orders) -> Ev
         [
             step(VIEWED, lines.order, begun, lines.product, 1 - a_line * begun),
             step(ADDED, lines.order, MOST_LINES + begun, lines.product, 1 - a_line * (begun + ADDED_AFTER)),
-            step(CHECKING_OUT, all_orders, 2 * MOST_LINES, NONE, CHECKOUT_TO_GO),
-            step(PAYING, all_orders[tells_payment], 2 * MOST_LINES + 1, NONE, PAYING_TO_GO),
+            step(CHECKING_OUT, all_orders, CHECKOUT_PLACE, NONE, CHECKOUT_TO_GO),
+            step(PAYING, all_orders[tells_payment], PAYING_PLACE, NONE, PAYING_TO_GO),
             completed,
         ]
     )
-
-
-def order_keys(orders: Integers, place: Integers | int) -> Integers:
-    """The key of an event of each order by its place in the order's span; visits take the even keys, orders the odd ones."""
-    return 2 * (orders * VIEW_SPAN + place) + 1
 
 
 def all_events(settings: WorldSettings, crowd: People, known: Contacts, come: Visits, placed: Orders) -> Events:

@@ -21,13 +21,13 @@ from jobs.simulate.visits import (
     ADDED,
     CHECKING_OUT,
     COMPLETED,
-    VIEW_SPAN,
     VIEWED,
     Events,
     agents,
     joined_events,
     millis,
     networks,
+    order_keys,
 )
 
 FIRST_MEMBER = 2**29  # members are numbered above all persons
@@ -204,7 +204,7 @@ def ring_events(settings: WorldSettings, crew: Rings, placed: Orders) -> Events:
     )
     parts = []
     for number, (name, (least, too_many), kept) in enumerate(steps):
-        key = 2 * (placed.key * VIEW_SPAN + number) + 1
+        key = order_keys(placed.key, number)
         ahead = least + chosen(seed, Stream.VIEW_GAP, key, too_many - least)
         step = Events(
             key=key,

@@ -131,6 +131,11 @@ def networks(settings: WorldSettings, device: Integers, visit_key: Integers) -> 
     return np.where(on_the_move, chosen(settings.seed, Stream.NETWORK, visit_key, 2**NETWORK_BITS, 2), usual)
 
 
+def order_keys(orders: Integers, place: Integers | int) -> Integers:
+    """The key of an event of each order by its place in the order's span; visits take the even keys, orders the odd ones."""
+    return 2 * (orders * VIEW_SPAN + place) + 1
+
+
 def millis(settings: WorldSettings, days: Integers, seconds: Integers, keys: Integers) -> Integers:
     """UTC milliseconds of each event; never a whole second, so that the text always has its fraction."""
     fraction = 1 + chosen(settings.seed, Stream.VIEW_GAP, keys, 999, 1)

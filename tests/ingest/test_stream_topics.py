@@ -31,6 +31,7 @@ from jobs.lakehouse.wire_settings import KafkaSettings
 from tests.ingest.clicks import DEVICE, Clicks, event
 from tests.lakes import ledger_of, run_job, settings_in
 from tests.servers import CHECKOUT, Broker, wait_until
+from tests.system.corner_shop import unbalanced_runs
 
 pytestmark = pytest.mark.long
 
@@ -209,21 +210,8 @@ def test_a_broker_that_stops_in_mid_stream_ends_the_run_and_the_next_goes_on(
     )
     clicks.stream(whole)
     assert clicks.ids() == sorted(f"m{number}" for number in range(40))
-    assert unbalanced(clicks) == [], "a run that failed tells of the batches that it had committed"
-
-
-def unbalanced(clicks: Clicks) -> list[tuple[str, int, int]]:
-    """The runs whose rows in are not the rows that bronze got, or held already: outcome, both numbers."""
-    told = [
-        (
-            run["outcome"],
-            run["rows_read"],
-            sum(output["rows_written"] + output["rows_deduplicated"] for output in outputs),
-        )
-        for run in clicks.rows("ops.runs")
-        for outputs in [[output for output in run["outputs"] if output["table"] == "bronze.clicks"]]
-    ]
-    return [run for run in told if run[1] != run[2]]
+    unbalanced = unbalanced_runs(clicks.lake, ("succeeded", "failed"))
+    assert unbalanced == [], "a run that failed tells of the batches that it had committed"
 
 
 def stopped(clicks: Clicks, condition: Callable[[], Any]) -> Result:

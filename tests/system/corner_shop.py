@@ -277,13 +277,13 @@ def unaccounted_versions(lake: Path) -> list[str]:
     return [table for table in told if (table, opened(lake, table).version()) not in good]
 
 
-def unbalanced_runs(lake: Path) -> list[tuple[str, int, int]]:
-    """The runs of loads and cleanings whose rows in are not the rows valid, rejected and repeated: job, both numbers."""
+def unbalanced_runs(lake: Path, outcomes: tuple[str, ...] = ("succeeded",)) -> list[tuple[str, int, int]]:
+    """The runs of loads and cleanings that so ended, whose rows in are not the rows valid, rejected and repeated: job, both numbers."""
     columns = ["job", "outcome", "rows_read", "outputs"]
     found = []
     for run in opened(lake, "ops.runs").to_pyarrow_table(columns=columns).to_pylist():
         layer = {"load": "bronze.", "stream": "bronze.", "clean": "silver."}.get(run["job"].split(".")[1].split("_")[0])
-        if layer is None or run["outcome"] != "succeeded":
+        if layer is None or run["outcome"] not in outcomes:
             continue
         kinds = ("rows_written", "rows_rejected", "rows_deduplicated")
         told = [output[kind] for output in run["outputs"] if output["table"].startswith(layer) for kind in kinds]
